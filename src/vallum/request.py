@@ -1,0 +1,41 @@
+"""The parsed request: immutable, and the only thing that the stages know of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+Receive = Callable[[], Awaitable[Mapping[str, object]]]
+"""ASGI's `receive`: the body arrives through it, and only `validate` calls it."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request after `edge` has read its bytes.
+
+    Attributes:
+        id: 128 random bits as 32 hex digits; in every answer, log line and audit row.
+        method: as sent, upper case by grammar (RFC 9110 §9.1).
+        path: percent-decoded, ASCII, without dot segments; starts with `/`.
+        query: the raw query without `?`, undecoded.
+        headers: lower-case name → value; a repeated field is refused before this exists.
+        address: the client's network address, from the socket or a configured proxy.
+        received_at: Unix time in seconds, from the process's clock.
+        receive: reads the body.
+    """
+
+    id: str
+    method: str
+    path: str
+    query: str
+    headers: Mapping[bytes, bytes]
+    address: str
+    received_at: float
+    receive: Receive
+
+    def header(self, name: bytes) -> str | None:
+        """The value of the header `name` (lower case), or None. Values are ASCII by then."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("ascii")
