@@ -1,0 +1,73 @@
+"""Accounts that the application itself declares: demonstration data, tests, a first administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from vallum.declare.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from vallum.declare.app import API
+
+AttributeValue = int | str | bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account to be: no password, no key; credentials are given by the operator's commands."""
+
+    name: str
+    roles: frozenset[str]
+    attributes: Mapping[str, AttributeValue]
+    plan: str
+
+
+@final
+class Accounts:
+    """`api.accounts`: what is added here is written when a database is created or seeded."""
+
+    def __init__(self, api: API) -> None:
+        self._api = api
+        self.declared: dict[str, Account] = {}
+
+    def add(
+        self,
+        name: str,
+        *,
+        roles: Iterable[str] = (),
+        attributes: Mapping[str, AttributeValue] | None = None,
+        plan: str = "default",
+    ) -> Account:
+        """Declare an account; the same name again replaces it.
+
+        Raises:
+            DeclarationError: an unknown role, attribute or plan, or a value of another type.
+        """
+        account = checked_account(self._api, Account(name, frozenset(roles), dict(attributes or {}), plan))
+        self.declared[name] = account
+        return account
+
+
+def checked_account(api: API, account: Account) -> Account:
+    """The account, if every word of it is declared on the API.
+
+    Raises:
+        DeclarationError: an unknown role, attribute or plan, a value of another type, a name that cannot be one.
+    """
+    place = f"account {account.name!r}"
+    if not 1 <= len(account.name) <= 200 or not account.name.isascii() or not account.name.isprintable():
+        raise DeclarationError("account-name", place, "Use 1 to 200 printable ASCII characters.")
+    unknown = account.roles - set(api.roles)
+    if unknown:
+        raise DeclarationError("account-role", place, f"Unknown roles {sorted(unknown)}; known are {list(api.roles)}.")
+    if account.plan not in api.plans:
+        raise DeclarationError("account-plan", place, f"Unknown plan {account.plan!r}; known are {sorted(api.plans)}.")
+    for key, value in account.attributes.items():
+        if key not in api.attributes:
+            raise DeclarationError("account-attribute", place, f"Unknown attribute {key!r}; known: {sorted(api.attributes)}.")
+        if type(value) is not api.attributes[key]:
+            raise DeclarationError("account-attribute", place, f"{key!r} must be {api.attributes[key].__name__}.")
+    return account

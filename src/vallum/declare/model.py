@@ -1,0 +1,81 @@
+"""Reads a mapped class: its fields, key and references. What cannot be honoured is `checks`' business."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Table, inspect
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapper
+
+from vallum.declare.errors import DeclarationError
+from vallum.declare.resource import Field, Reference
+
+
+def mapper_of(model: type[Any]) -> Mapper[Any]:
+    """The mapper of `model`.
+
+    Raises:
+        DeclarationError: not a mapped class, or not mapped to one table.
+    """
+    try:
+        mapper = inspect(model)
+    except NoInspectionAvailable as error:
+        raise DeclarationError("not-a-model", repr(model), "Give a SQLAlchemy mapped class.") from error
+    if not isinstance(mapper, Mapper) or not isinstance(mapper.local_table, Table):
+        raise DeclarationError("not-a-model", repr(model), "Give a class that is mapped to one table.")
+    return mapper
+
+
+def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
+    """Every column attribute, `column_property` and hybrid expression of the model, by name."""
+    table = mapper.local_table
+    fields: dict[str, Field] = {}
+    for attribute in mapper.column_attrs:
+        expression = attribute.columns[0]
+        if isinstance(expression, Column) and expression.table is table:
+            fields[attribute.key] = _column_field(attribute.key, expression)
+        else:
+            fields[attribute.key] = _expression_field(attribute.key, expression)
+    for name, descriptor in mapper.all_orm_descriptors.items():
+        if isinstance(descriptor, hybrid_property):
+            # Only the class-level side of the hybrid is an expression; one that is plain Python is refused by checks.
+            value = getattr(mapper.class_, name)
+            found = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+            if isinstance(found, ColumnElement):
+                fields[name] = _expression_field(name, found)
+    return fields
+
+
+def _column_field(name: str, column: Column[Any]) -> Field:
+    generated = (
+        column.default is not None
+        or column.server_default is not None
+        or column.computed is not None
+        or column.identity is not None
+        or column is column.table._autoincrement_column  # noqa: SLF001  # the public accessor is the same, renamed often
+    )
+    return Field(name, column, column, column.type, bool(column.nullable), column.primary_key, generated)
+
+
+def _expression_field(name: str, expression: ColumnElement[Any]) -> Field:
+    return Field(name, expression, None, expression.type, True, False, True)
+
+
+def key_of(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """Names of the primary key's fields, in the order of the key."""
+    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+
+
+def references_of(mapper: Mapper[Any]) -> tuple[Reference, ...]:
+    """The foreign keys of the model's table."""
+    table = mapper.local_table
+    if not isinstance(table, Table):
+        return ()
+    found = []
+    for constraint in sorted(table.foreign_key_constraints, key=lambda c: ",".join(c.column_keys)):
+        fields = tuple(mapper.get_property_by_column(element.parent).key for element in constraint.elements)
+        columns = tuple(element.column.name for element in constraint.elements)
+        found.append(Reference(fields, constraint, constraint.referred_table, columns))
+    return tuple(found)

@@ -1,0 +1,237 @@
+"""Rules, as data: who may do what, to which rows, which fields, under which conditions of the request.
+
+Nothing here decides. `authorise` compiles rules to SQL; its evaluator reads the same data in memory.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final, Literal, final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import BindParameter, ColumnElement, Date, DateTime, String, true
+from sqlalchemy.orm import InstrumentedAttribute
+
+from vallum.declare.errors import DeclarationError
+
+ME_ID: Final = "vallum_me_id"
+ME_ROLES: Final = "vallum_me_roles"
+ME_ATTRIBUTE: Final = "vallum_me_attr_"
+NOW: Final = "vallum_now"
+TODAY: Final = "vallum_today"
+
+
+@final
+class Anyone(enum.Enum):
+    """The role of every caller, with or without a credential."""
+
+    ANYONE = "ANYONE"
+
+    def __repr__(self) -> str:
+        return "ANYONE"
+
+
+ANYONE: Final = Anyone.ANYONE
+
+
+class Operation(enum.Flag):
+    """What a rule on a resource is about."""
+
+    CREATE = enum.auto()
+    READ = enum.auto()
+    UPDATE = enum.auto()
+    DELETE = enum.auto()
+
+
+CREATE: Final = Operation.CREATE
+READ: Final = Operation.READ
+UPDATE: Final = Operation.UPDATE
+DELETE: Final = Operation.DELETE
+
+
+@final
+class _Attributes:
+    """`me.attr["school"]`: a declared attribute of the caller, typed by the column it is compared with."""
+
+    def __getitem__(self, name: str) -> BindParameter[Any]:
+        if not name.isidentifier():
+            raise DeclarationError("attribute-name", f"me.attr[{name!r}]", "Name attributes like Python identifiers.")
+        return BindParameter(ME_ATTRIBUTE + name, None, unique=False, required=False)
+
+
+@final
+class Me:
+    """The caller, as bound parameters of a rule."""
+
+    @property
+    def id(self) -> BindParameter[str]:
+        """The caller's identifier: the NAME that `vallum user add` was given."""
+        return BindParameter(ME_ID, None, type_=String(), unique=False, required=False)
+
+    @property
+    def roles(self) -> BindParameter[Any]:
+        """The caller's roles: `Article.audience.in_(me.roles)`."""
+        return BindParameter(ME_ROLES, None, type_=String(), unique=False, required=False, expanding=True)
+
+    @property
+    def attr(self) -> _Attributes:
+        """The caller's attributes: `Student.school_id == me.attr["school"]`."""
+        return _Attributes()
+
+
+me: Final = Me()
+now: Final[BindParameter[datetime]] = BindParameter(NOW, None, type_=DateTime(timezone=True), unique=False, required=False)
+"""The instant of the request (UTC), as a bound parameter: `Term.ends > now`."""
+today: Final[BindParameter[date]] = BindParameter(TODAY, None, type_=Date(), unique=False, required=False)
+"""The day of the request (UTC), as a bound parameter: `Term.ends >= today`."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class When:
+    """Conditions on the request; all that are given must hold.
+
+    Attributes:
+        credential: the kinds of credential that may be used (`"token"`, `"key"`, `"signature"`).
+        login_within: the login (`auth_time` of the token) is at most this old; a token without it fails.
+        scope: the credential carries this scope.
+        networks: the client's address is in one of these (CIDR).
+        between: local times of day from (inclusive) to (exclusive); may run over midnight.
+        zone: the time zone of `between`.
+    """
+
+    credential: frozenset[Literal["token", "key", "signature"]] | None = None
+    login_within: timedelta | None = None
+    scope: str | None = None
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None = None
+    between: tuple[time, time] | None = None
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+
+
+def when(
+    *,
+    credential: Literal["token", "key", "signature"] | Iterable[Literal["token", "key", "signature"]] | None = None,
+    login_within: timedelta | None = None,
+    scope: str | None = None,
+    networks: Iterable[str] | None = None,
+    between: tuple[str, str] | None = None,
+    zone: str = "UTC",
+) -> When:
+    """Conditions on the request, for `allow(…, when=when(networks=["10.0.0.0/8"], between=("08:00", "18:00")))`.
+
+    Raises:
+        DeclarationError: a network, time or zone that cannot be read, or no condition at all.
+    """
+    if credential is None and login_within is None and scope is None and networks is None and between is None:
+        raise DeclarationError("when-empty", "when()", "Give at least one condition.")
+    try:
+        kinds = None if credential is None else frozenset([credential] if isinstance(credential, str) else credential)
+        return When(
+            credential=kinds,  # type: ignore[arg-type]  # a str of the Literal widens inside the list
+            login_within=login_within,
+            scope=scope,
+            networks=None if networks is None else tuple(ipaddress.ip_network(n) for n in networks),
+            between=None if between is None else (time.fromisoformat(between[0]), time.fromisoformat(between[1])),
+            zone=ZoneInfo(zone),
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise DeclarationError("when-value", "when(…)", f"{error}: give CIDR networks, HH:MM times, an IANA zone.") from error
+
+
+Roles = tuple["str | Anyone", ...]
+Effect = Literal["allow", "deny"]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """One line of a policy.
+
+    Attributes:
+        effect: `"allow"` or `"deny"`; a deny that applies wins over every allow.
+        roles: whom it is about; `ANYONE` is every caller.
+        operations: of the resource; None on a rule of an action or endpoint.
+        where: a SQLAlchemy expression over the model; every row when it is true().
+        fields: names of the fields; None means all of them.
+        when: conditions on the request.
+        set: column name → value written by the server on CREATE.
+    """
+
+    effect: Effect
+    roles: Roles
+    operations: Operation | None
+    where: ColumnElement[bool]
+    fields: tuple[str, ...] | None = None
+    when: When | None = None
+    set: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+
+
+Where = ColumnElement[bool] | InstrumentedAttribute[bool]
+RoleArgument = str | Anyone | Iterable["str | Anyone"]
+
+
+def _roles(roles: RoleArgument) -> Roles:
+    given = (roles,) if isinstance(roles, (str, Anyone)) else tuple(roles)
+    if not given:
+        raise DeclarationError("rule-without-role", "allow/deny", "Name at least one role, or ANYONE.")
+    return given
+
+
+def _rule(
+    effect: Effect,
+    roles: RoleArgument,
+    operations: Operation | None,
+    where: Where | None,
+    fields: Iterable[str | InstrumentedAttribute[Any]] | None,
+    when: When | None,
+    values: Mapping[InstrumentedAttribute[Any], object],
+) -> Rule:
+    if isinstance(fields, str):
+        raise DeclarationError("fields-text", f"fields={fields!r}", f'Give a list: fields=["{fields}"].')
+    if isinstance(where, bool):
+        raise DeclarationError("where-python", f"where={where}", "Python decided this comparison; write a SQLAlchemy expression.")
+    condition = true() if where is None else where
+    names = None if fields is None else tuple(f if isinstance(f, str) else f.key for f in fields)
+    written = {
+        attribute.key: value if isinstance(value, ColumnElement) else BindParameter(None, value, type_=attribute.type, unique=True)
+        for attribute, value in values.items()
+    }
+    # An InstrumentedAttribute becomes its column here, so that all later code sees one kind of expression.
+    expression = condition.expression if isinstance(condition, InstrumentedAttribute) else condition
+    return Rule(effect, _roles(roles), operations, expression, names, when, written)
+
+
+def allow(
+    roles: RoleArgument,
+    operations: Operation | None = None,
+    *,
+    where: Where | None = None,
+    fields: Iterable[str | InstrumentedAttribute[Any]] | None = None,
+    when: When | None = None,
+    set: Mapping[InstrumentedAttribute[Any], object] | None = None,
+) -> Rule:
+    """Grant `roles` the `operations` (none on actions and endpoints) on the rows `where`, on `fields` (all of them).
+
+    READ and DELETE: `where` filters. UPDATE: it holds before and after. CREATE: it holds for the new row.
+    `set` gives columns that the server writes on CREATE.
+    """
+    return _rule("allow", roles, operations, where, fields, when, set or {})
+
+
+def deny(
+    roles: RoleArgument,
+    operations: Operation | None = None,
+    *,
+    where: Where | None = None,
+    fields: Iterable[str | InstrumentedAttribute[Any]] | None = None,
+    when: When | None = None,
+) -> Rule:
+    """Take away, whatever any `allow` grants. With `fields` it hides or freezes these fields, else whole rows.
+
+    A condition that is NULL, or needs an attribute which the caller lacks, counts as met.
+    """
+    return _rule("deny", roles, operations, where, fields, when, {})

@@ -1,0 +1,93 @@
+"""A resource: a mapped class, its fields as the API shows them, and its rules."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from pydantic import BaseModel
+from sqlalchemy import Column, ColumnElement, ForeignKeyConstraint, Table
+from sqlalchemy.types import TypeEngine
+
+from vallum.declare.policy import Rule
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One field of a resource.
+
+    Attributes:
+        name: the mapped attribute's key; the name on the wire.
+        expression: the column, or the SQL expression of a read-only field.
+        column: the table column when the field is one; None for an expression (read-only).
+        type: its SQLAlchemy type.
+        nullable: whether null is a value.
+        key: whether it is part of the primary key.
+        generated: the database or a default gives its value when a create leaves it out.
+    """
+
+    name: str
+    expression: ColumnElement[Any]
+    column: Column[Any] | None
+    type: TypeEngine[Any]
+    nullable: bool
+    key: bool
+    generated: bool
+
+    @property
+    def enum_class(self) -> type[enum.Enum] | None:
+        """The Python enum behind an Enum column, or None."""
+        found = getattr(self.type, "enum_class", None)
+        return found if isinstance(found, type) and issubclass(found, enum.Enum) else None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A foreign key of the resource: local field names, target table and its column names in the same order."""
+
+    fields: tuple[str, ...]
+    constraint: ForeignKeyConstraint
+    target: Table
+    target_columns: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Resource:
+    """A mapped class under rules, as `api.resource` declared it.
+
+    Attributes:
+        name: the word used by commands, logs and audit; the path without its first slash.
+        path: of the collection, e.g. `/students`.
+        fields: by name, in mapper order.
+        key: names of the primary key's fields, in order.
+        rules: in the author's order; the tenant's condition is already joined to each.
+        filters, sorts: names of the fields that a list may be filtered and sorted by.
+        soft_delete: the column set on DELETE; rows where it is not NULL do not exist.
+        tenant: (column name, attribute name) or None.
+        cascade: tables whose rows the author lets die with a row of this resource.
+        body: a Pydantic model in place of the derived one, for CREATE and UPDATE.
+        cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`).
+        max_body_bytes: of one request.
+    """
+
+    model: type[Any]
+    table: Table
+    name: str
+    path: str
+    fields: Mapping[str, Field]
+    key: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    filters: tuple[str, ...]
+    sorts: tuple[str, ...]
+    references: tuple[Reference, ...]
+    soft_delete: str | None
+    tenant: tuple[str, str] | None
+    cascade: frozenset[str]
+    body: type[BaseModel] | None
+    cost: Mapping[str, int]
+    max_body_bytes: int

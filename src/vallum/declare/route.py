@@ -1,0 +1,137 @@
+"""A route: everything the stages need to know about a path, as frozen data. There is no second path."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from pydantic import BaseModel, TypeAdapter
+
+from vallum import defaults
+from vallum.declare.policy import Rule
+from vallum.declare.resource import Resource
+
+
+@final
+class Kind(enum.Enum):
+    """What stands behind a route."""
+
+    COLLECTION = "collection"
+    ITEM = "item"
+    ACTION = "action"
+    ENDPOINT = "endpoint"
+    PUBLIC = "public"
+
+
+@final
+class Verb(enum.Enum):
+    """What a method does on a route; the word for costs, logs, audit and the matrix."""
+
+    LIST = "list"
+    ITEM = "item"
+    CREATE = "create"
+    CHANGE = "change"
+    REMOVE = "remove"
+    ACT = "act"
+    PUBLIC = "public"
+
+
+@final
+class BodyKind(enum.Enum):
+    """The media types that a route takes."""
+
+    NONE = "none"
+    JSON = "json"
+    MERGE_PATCH = "merge-patch"
+    FORM = "form"
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Handler:
+    """The author's function behind an action or endpoint.
+
+    Attributes:
+        function: called with the call, the row (actions) and the body (when there is one).
+        asynchronous: an `async def` runs without an open transaction.
+        body: adapter of the declared body type, or None.
+        rules: of the action or endpoint.
+    """
+
+    function: Callable[..., Any]
+    asynchronous: bool
+    body: TypeAdapter[Any] | None
+    rules: tuple[Rule, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One path of the API.
+
+    Attributes:
+        path: the pattern, e.g. `/students/{id}/enrol`.
+        kind: what stands behind it.
+        methods: method → what it does.
+        resource: of collection, item and action routes.
+        name: of the action or endpoint.
+        handler: of the action or endpoint.
+        static: the fixed answer of a public route, made by a function of no arguments.
+        public: why no credential is needed, or None.
+        bodies: method → kind of body; a method that is not in it takes none.
+        costs: method → units of the caller's budget.
+        max_body_bytes: of one request.
+    """
+
+    path: str
+    kind: Kind
+    methods: Mapping[str, Verb]
+    resource: Resource | None = None
+    name: str = ""
+    handler: Handler | None = None
+    static: Callable[[], tuple[str, bytes]] | None = None
+    public: str | None = None
+    bodies: Mapping[str, BodyKind] = {}  # noqa: RUF009  # frozen by convention, never written
+    costs: Mapping[str, int] = {}  # noqa: RUF009
+    max_body_bytes: int = defaults.MAX_BODY_BYTES
+
+
+def collection_route(resource: Resource) -> Route:
+    """`/students`: list and create."""
+    return Route(
+        path=resource.path,
+        kind=Kind.COLLECTION,
+        methods={"GET": Verb.LIST, "POST": Verb.CREATE},
+        resource=resource,
+        bodies={"POST": BodyKind.JSON},
+        costs={"GET": resource.cost["list"], "POST": resource.cost["create"]},
+        max_body_bytes=resource.max_body_bytes,
+    )
+
+
+def item_route(resource: Resource) -> Route:
+    """`/students/{id}`, `/enrolments/{a},{b}`: read, change and remove one row."""
+    keys = ",".join(f"{{{name}}}" for name in resource.key)
+    return Route(
+        path=f"{resource.path}/{keys}",
+        kind=Kind.ITEM,
+        methods={"GET": Verb.ITEM, "PATCH": Verb.CHANGE, "DELETE": Verb.REMOVE},
+        resource=resource,
+        bodies={"PATCH": BodyKind.MERGE_PATCH},
+        costs={"GET": resource.cost["item"], "PATCH": resource.cost["change"], "DELETE": resource.cost["remove"]},
+        max_body_bytes=resource.max_body_bytes,
+    )
+
+
+def handler_of(function: Callable[..., Any], body: type[Any] | None, rules: tuple[Rule, ...]) -> Handler:
+    """Wrap the author's function; the body's type is any that Pydantic understands."""
+    adapter: TypeAdapter[Any] | None = None if body is None else TypeAdapter(body, config=_config_of(body))
+    return Handler(function, inspect.iscoroutinefunction(function), adapter, rules)
+
+
+def _config_of(body: type[Any]) -> Any:
+    # A model has its own configuration and Pydantic refuses a second one.
+    return None if isinstance(body, type) and issubclass(body, BaseModel) else {"allow_inf_nan": False}
