@@ -25,6 +25,7 @@ from vallum.declare.route import (
     collection_route,
     handler_of,
     item_route,
+    united,
 )
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -157,7 +158,7 @@ class API:
                     methods={"POST": Verb.ACT},
                     resource=resource,
                     name=name,
-                    handler=handler_of(function, body, rules),
+                    handlers={"POST": handler_of(function, body, rules)},
                     bodies={} if body is None else {"POST": BodyKind.JSON},
                     costs={"POST": cost},
                     max_body_bytes=resource.max_body_bytes,
@@ -176,8 +177,8 @@ class API:
                     path=path,
                     kind=Kind.ENDPOINT,
                     methods={method: Verb.ACT},
-                    name=f"{method} {path}",
-                    handler=handler_of(function, body, rules),
+                    name=path[1:],
+                    handlers={method: handler_of(function, body, rules)},
                     bodies={} if body is None else {method: BodyKind.JSON},
                     costs={method: cost},
                     max_body_bytes=max_body_bytes,
@@ -235,13 +236,9 @@ class API:
         if present is None:
             self.routes[route.path] = route
         elif present.kind is Kind.ENDPOINT and not present.methods.keys() & route.methods.keys():
-            self.routes[route.path] = merged(present, route)
+            self.routes[route.path] = united(present, route)
         else:
             raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
-
-
-def merged(first: Route, second: Route) -> Route:
-    raise DeclarationError("path-twice", second.path, "One method a path for endpoints.")
 
 
 def _names(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, final
 
 from pydantic import BaseModel, TypeAdapter
@@ -78,7 +79,7 @@ class Route:
         methods: method → what it does.
         resource: of collection, item and action routes.
         name: of the action or endpoint.
-        handler: of the action or endpoint.
+        handlers: method → function, of actions and endpoints.
         static: the fixed answer of a public route, made by a function of no arguments.
         public: why no credential is needed, or None.
         bodies: method → kind of body; a method that is not in it takes none.
@@ -91,11 +92,11 @@ class Route:
     methods: Mapping[str, Verb]
     resource: Resource | None = None
     name: str = ""
-    handler: Handler | None = None
+    handlers: Mapping[str, Handler] = MappingProxyType({})
     static: Callable[[], tuple[str, bytes]] | None = None
     public: str | None = None
-    bodies: Mapping[str, BodyKind] = {}  # noqa: RUF009  # frozen by convention, never written
-    costs: Mapping[str, int] = {}  # noqa: RUF009
+    bodies: Mapping[str, BodyKind] = MappingProxyType({})
+    costs: Mapping[str, int] = MappingProxyType({})
     max_body_bytes: int = defaults.MAX_BODY_BYTES
 
 
@@ -123,6 +124,18 @@ def item_route(resource: Resource) -> Route:
         bodies={"PATCH": BodyKind.MERGE_PATCH},
         costs={"GET": resource.cost["item"], "PATCH": resource.cost["change"], "DELETE": resource.cost["remove"]},
         max_body_bytes=resource.max_body_bytes,
+    )
+
+
+def united(first: Route, second: Route) -> Route:
+    """Two endpoints under one path, with different methods."""
+    return replace(
+        first,
+        methods={**first.methods, **second.methods},
+        handlers={**first.handlers, **second.handlers},
+        bodies={**first.bodies, **second.bodies},
+        costs={**first.costs, **second.costs},
+        max_body_bytes=max(first.max_body_bytes, second.max_body_bytes),
     )
 
 
