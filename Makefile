@@ -1,0 +1,137 @@
+# Everything runs in .venv, which is made from Python packages alone, locked with hashes.
+#
+#   make demo          the School at https://localhost:8443   (PORT=… DATA=…)
+#   make test          every check that needs nothing but Python
+#   make system-test   what needs Debian packages or Node
+#   make bench         throughput on this machine
+#   make format        let ruff rewrite the code
+#   make lock          pin the dependencies again             (UPGRADE=1 for the newest)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PORT ?= 8443
+DATA ?= ./data
+WORKERS ?= 2
+PYTEST_ARGS ?=
+UPGRADE ?=
+
+# A relative DATA is meant from where make was called.
+ifeq ($(filter /%,$(DATA)),)
+override DATA := $(CURDIR)/$(DATA)
+endif
+
+SYSTEM_PACKAGES := redis-server slowhttptest testssl.sh
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCKED := $(PIP) install --quiet --require-hashes -r
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# Environment ------------------------------------------------------------------------------
+# One stamp for each step: a changed lock file runs its step again, an unchanged one costs nothing.
+
+RUN := $(VENV)/.run-installed
+DEV := $(VENV)/.dev-installed
+PROJECT := $(VENV)/.project-installed
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Vallum needs Python 3.11 or newer; there is no '$(PYTHON)'. Name one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Vallum needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "'$(PYTHON)' cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making the environment in .venv"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.txt requirements/build.txt | $(BIN)/python
+	@echo "Installing what Vallum runs on (requirements/run.txt)"
+	@$(LOCKED) requirements/run.txt -r requirements/build.txt
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	@echo "Installing what the checks run on (requirements/dev.txt)"
+	@$(LOCKED) requirements/dev.txt
+	@touch $@
+
+$(PROJECT): pyproject.toml $(RUN)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: venv
+venv: $(DEV) $(PROJECT)
+
+# Use --------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(RUN) $(PROJECT)
+	@cd examples/school && exec "$(CURDIR)/$(BIN)/python" -m school.demo --data "$(DATA)" --port "$(PORT)"
+
+.PHONY: bench
+bench: $(DEV) $(PROJECT)
+	@exec $(BIN)/python benchmarks/run.py
+
+# Checks -----------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(DEV) $(PROJECT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: lint
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(DEV)
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+.PHONY: system-test
+system-test: $(DEV) $(PROJECT)
+ifneq ($(wildcard tests/system/run),)
+	@missing=""; \
+	for package in $(SYSTEM_PACKAGES); do dpkg -s "$$package" >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" != 0 ]; then echo "make system-test needs these packages: apt-get install$$missing" >&2; exit 1; fi; \
+	if [ -n "$$missing" ]; then \
+	  apt-get -qq update; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	fi
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash tests/system/run
+else
+	@echo "system-test: there is no tests/system/run yet"
+endif
+
+# Upkeep -----------------------------------------------------------------------------------
+# run.txt first; the others take its versions, so that one environment can hold all of them.
+
+UV := $(VENV)/.lock/bin/uv
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal --generate-hashes \
+  --python-version 3.11 --no-annotate $(if $(UPGRADE),--upgrade)
+
+$(UV): requirements/lock.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/.lock
+	@$(VENV)/.lock/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/lock.txt
+	@touch $@
+
+.PHONY: lock
+lock: $(UV)
+	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) --group lock -o requirements/lock.txt
+
+.PHONY: clean
+clean: # leaves DATA alone
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
