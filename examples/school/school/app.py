@@ -1,0 +1,14 @@
+"""The API itself: who there is, and how much they may ask for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vallum import API, Plan
+
+api: Final = API(
+    "School",
+    roles=["student", "parent", "teacher", "registrar", "head"],
+    # Everybody else has the default plan. The screen in the entrance hall shows articles and needs few requests.
+    plans={"screen": Plan(burst="20/min", hour=200, day=2_000)},
+)
