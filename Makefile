@@ -45,10 +45,10 @@ PROJECT := $(VENV)/.project-installed
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Vallum needs Python 3.11 or newer; there is no '$(PYTHON)'. Name one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Vallum needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	  || { echo "Vallum needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 | head -n 1). Name another: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "'$(PYTHON)' cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "Making the environment in .venv"
+	@echo "Making the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUN): requirements/run.txt requirements/build.txt | $(BIN)/python
