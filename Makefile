@@ -89,7 +89,7 @@ lint: $(DEV) $(PROJECT)
 
 .PHONY: test
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 --cov --cov-report=term $(PYTEST_ARGS)
 
 .PHONY: format
 format: $(DEV)
