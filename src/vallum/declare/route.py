@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, Final, final
 
 from pydantic import BaseModel, TypeAdapter
 
 from vallum import defaults
-from vallum.declare.policy import Rule
+from vallum.declare.policy import ANYONE, Operation, Rule
 from vallum.declare.resource import Resource
 
 
@@ -38,6 +38,16 @@ class Verb(enum.Enum):
     REMOVE = "remove"
     ACT = "act"
     PUBLIC = "public"
+
+
+OPERATIONS: Final = {
+    Verb.LIST: Operation.READ,
+    Verb.ITEM: Operation.READ,
+    Verb.CREATE: Operation.CREATE,
+    Verb.CHANGE: Operation.UPDATE,
+    Verb.REMOVE: Operation.DELETE,
+}
+"""The operation of the rules behind each verb on a resource."""
 
 
 @final
@@ -137,6 +147,20 @@ def united(first: Route, second: Route) -> Route:
         costs={**first.costs, **second.costs},
         max_body_bytes=max(first.max_body_bytes, second.max_body_bytes),
     )
+
+
+def open_to_anyone(route: Route, method: str) -> bool:
+    """Whether a caller without a credential might be let in: the route is public or a rule names ANYONE."""
+    verb = route.methods.get(method)
+    if verb is None or route.public is not None:
+        return verb is not None
+    if route.handlers:
+        rules: tuple[Rule, ...] = route.handlers[method].rules
+    elif route.resource is not None:
+        rules = tuple(r for r in route.resource.rules if r.operations is not None and OPERATIONS[verb] & r.operations)
+    else:
+        return False
+    return any(rule.effect == "allow" and ANYONE in rule.roles for rule in rules)
 
 
 def handler_of(function: Callable[..., Any], body: type[Any] | None, rules: tuple[Rule, ...]) -> Handler:

@@ -1,0 +1,135 @@
+"""Stage 4, authorise: what this caller may do here. It comes before validation, so that a stranger
+learns no schema from error messages."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import final
+
+from vallum import defaults
+from vallum.authorise.conditions import RequestFacts, conditions_hold
+from vallum.authorise.rights import Access, Rights
+from vallum.declare.app import API
+from vallum.declare.policy import Operation, Rule, When
+from vallum.declare.route import OPERATIONS, Kind, Route, Verb
+from vallum.refusals import CREDENTIAL_MISSING, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
+from vallum.store.ports import Principal
+from vallum.store.sql import DialectName
+from vallum.throttle.stage import Metered
+
+@final
+@dataclass(frozen=True, slots=True)
+class Authorised:
+    """The caller's roles allow this verb on this route; on which rows and fields, the statement decides.
+
+    Attributes:
+        rights: of the caller on every resource (answers and references need the others).
+        verb: what the method does.
+        access: by that verb; None where there is no row (endpoints, public routes).
+        read: READ access on the route's resource; None when no role of the caller reads it.
+    """
+
+    metered: Metered
+    route: Route
+    rights: Rights
+    verb: Verb
+    access: Access | None
+    read: Access | None
+
+
+@final
+class Policy:
+    """The API's rules, compiled for each role set that comes by; the least recently used is dropped."""
+
+    def __init__(self, api: API, dialect: DialectName) -> None:
+        self.api = api
+        self.dialect = dialect
+        self.conditions: tuple[When, ...] = tuple(
+            {id(rule.when): rule.when for rule in _rules_of(api) if rule.when is not None}.values()
+        )
+        self._kept: OrderedDict[object, Rights] = OrderedDict()
+
+    def rights_of(self, principal: Principal, facts: RequestFacts) -> Rights:
+        """The rights of this caller at this request."""
+        held = tuple(conditions_hold(condition, facts) for condition in self.conditions)
+        key = (principal.roles, frozenset(principal.attributes), principal.id is not None, held)
+        rights = self._kept.get(key)
+        if rights is None:
+            rights = Rights(
+                api=self.api,
+                dialect=self.dialect,
+                roles=tuple(sorted(principal.roles)),
+                attributes=frozenset(principal.attributes),
+                identified=principal.id is not None,
+                conditions={id(w): h for w, h in zip(self.conditions, held, strict=True)},
+            )
+            self._kept[key] = rights
+            if len(self._kept) > defaults.RIGHTS_CACHED:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return rights
+
+
+def authorise(metered: Metered, policy: Policy) -> Authorised:
+    """Find the caller's access by this method on this route.
+
+    Raises:
+        Refusal: NOT_FOUND, METHOD_NOT_ALLOWED, FORBIDDEN; CREDENTIAL_MISSING for an anonymous caller.
+    """
+    identified = metered.identified
+    admitted = identified.admitted
+    request, route, principal = admitted.request, admitted.route, identified.principal
+    if route is None:
+        raise Refusal(NOT_FOUND)
+    facts = RequestFacts(
+        credential=principal.credential,
+        login_at=principal.login_at,
+        scopes=principal.scopes,
+        address=request.address,
+        now=request.received_at,
+    )
+    rights = policy.rights_of(principal, facts)
+    verb = route.methods.get(request.method)
+    if verb is None:
+        raise Refusal(METHOD_NOT_ALLOWED, allow=allowed_methods(route, rights))
+    if not may(rights, route, request.method, verb):
+        raise Refusal(FORBIDDEN if principal.id is not None else CREDENTIAL_MISSING)
+    return Authorised(metered, route, rights, verb, access_by(rights, route, request.method, verb), _read(rights, route))
+
+
+def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:
+    """The methods of this route that the caller's roles allow."""
+    return tuple(method for method, verb in route.methods.items() if may(rights, route, method, verb))
+
+
+def may(rights: Rights, route: Route, method: str, verb: Verb) -> bool:
+    """Whether the caller's roles allow this at all, on some row."""
+    if route.kind is Kind.PUBLIC:
+        return True
+    if route.kind is Kind.ENDPOINT:
+        return rights.to_endpoint(route.handlers[method])
+    if access_by(rights, route, method, verb) is None:
+        return False
+    # A row is found only by who may READ it; a create needs no row.
+    return verb is Verb.CREATE or _read(rights, route) is not None
+
+
+def access_by(rights: Rights, route: Route, method: str, verb: Verb) -> Access | None:
+    """The access behind a verb on a resource or an action."""
+    if route.resource is None:
+        return None
+    if verb is Verb.ACT:
+        return rights.by_action(route, route.handlers[method])
+    return rights.on(route.resource, OPERATIONS[verb])
+
+
+def _read(rights: Rights, route: Route) -> Access | None:
+    return None if route.resource is None else rights.on(route.resource, Operation.READ)
+
+
+def _rules_of(api: API) -> list[Rule]:
+    rules = [rule for resource in api.resources.values() for rule in resource.rules]
+    rules += [rule for route in api.routes.values() for handler in route.handlers.values() for rule in handler.rules]
+    return rules

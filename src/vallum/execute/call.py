@@ -1,0 +1,171 @@
+"""`Call`: what a handler of an action or endpoint is given. Same rules, same scripts as the wire."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import Any, TypeVar, final
+
+from sqlalchemy.orm import Session
+
+from vallum.authorise.rights import Access
+from vallum.declare.policy import Operation
+from vallum.declare.resource import Resource
+from vallum.execute.frame import Frame
+from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.rows import Seen, locate
+from vallum.execute.session import UNRESTRICTED, Ledger, guard, watch
+from vallum.execute.shape import ordered
+from vallum.execute.writes import change, create, remove
+from vallum.refusals import ACTION_CONFLICT, FORBIDDEN, NOT_FOUND, Refusal
+from vallum.store.ports import Principal, Script, Statement
+from vallum.validate.models import Models
+from vallum.validate.preconditions import ANY_TAG
+
+T = TypeVar("T")
+Transact = Callable[[Callable[["Call"], Any]], Awaitable[Any]]
+
+
+def Conflict(detail: str) -> Refusal:  # noqa: N802  # raised like an exception class: `raise Conflict("full")`
+    """A refusal for `raise` in a handler: 409 with this sentence for the client; nothing is written."""
+    return Refusal(ACTION_CONFLICT, detail)
+
+
+@final
+class Call:
+    """One call of a handler.
+
+    Attributes:
+        principal: who calls.
+        request_id: of the request, for messages to the client and logs.
+        now: the instant of the request (UTC).
+    """
+
+    def __init__(self, frame: Frame, models: Models, transact: Transact | None, session: Session | None, ledger: Ledger) -> None:
+        self._frame = frame
+        self._models = models
+        self._transact = transact
+        self._session = session
+        self._ledger = ledger
+        self._open: list[Session] = []
+        self.principal: Principal = frame.principal
+        self.request_id: str = frame.request_id
+        self.now = datetime.datetime.fromtimestamp(frame.now, datetime.UTC)
+        if session is not None:
+            guard(session, frame, ledger)
+
+    @property
+    def db(self) -> Session:
+        """The Session of this call's transaction. Its SELECTs see only what the caller may READ."""
+        if self._session is None:
+            raise RuntimeError("an async handler has no open transaction: await call.transact(function)")
+        return self._session
+
+    async def transact(self, work: Callable[[Call], T]) -> T:
+        """Run `work(call)` inside a transaction of its own and return its result (async handlers only)."""
+        if self._transact is None:
+            raise RuntimeError("this handler runs inside a transaction already")
+        result: T = await self._transact(work)
+        return result
+
+    def unrestricted(self, reason: str) -> Session:
+        """A Session of the same transaction without the rules; `reason` goes to the audit."""
+        self.db.flush()
+        self._ledger.reasons.append(reason)
+        session = Session(
+            bind=self.db.connection(execution_options={UNRESTRICTED: True}), join_transaction_mode="create_savepoint"
+        )
+        watch(session, self._ledger)
+        self._open.append(session)
+        return session
+
+    def get(self, model: type[Any], *key: Any) -> dict[str, Any]:
+        """The row as this caller may read it.
+
+        Raises:
+            Refusal: NOT_FOUND, for a missing and an unreadable row alike.
+        """
+        resource = self._resource(model)
+        access = self._access(resource, Operation.READ)
+        return _json(self._run(locate(self._frame, resource, access, self._frame.key_values(resource, key))))
+
+    def list(self, model: type[Any], *, limit: int = 100) -> list[dict[str, Any]]:
+        """The first rows that this caller may read, by key."""
+        resource = self._resource(model)
+        access = self._access(resource, Operation.READ)
+        shape = ListShape(ordered(resource, access.granted), (), (), None, False)
+        prepared = list_statement(resource, access, shape, self._frame.dialect)
+        rows = self._rows(prepared.bind({**self._frame.values, LIMIT: limit}))
+        return [json.loads(row[0]) for row in rows if row[0] is not None]
+
+    def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create a row under the rules; None when the caller may not read it."""
+        resource = self._resource(model)
+        access = self._access(resource, Operation.CREATE)
+        body = self._models.create(resource, access, values)
+        return _json_or_none(self._run(create(self._frame, resource, access, body)))
+
+    def update(self, model: type[Any], key: Any, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change a row under the rules; `key` is a tuple for a composite key."""
+        resource = self._resource(model)
+        access = self._access(resource, Operation.UPDATE)
+        body = self._models.change(resource, access, values)
+        return _json_or_none(self._run(change(self._frame, resource, access, _tuple(key), body, ANY_TAG)))
+
+    def delete(self, model: type[Any], *key: Any) -> None:
+        """Remove a row under the rules."""
+        resource = self._resource(model)
+        self._run(remove(self._frame, resource, self._access(resource, Operation.DELETE), key, None))
+
+    def finish(self) -> None:
+        """Flush what the handler left; called by the path."""
+        for session in self._open:
+            session.commit()
+            session.close()
+        if self._session is not None:
+            self._session.flush()
+
+    def _resource(self, model: type[Any]) -> Resource:
+        found = self._frame.rights.api.resources.get(model)
+        if found is None:
+            raise TypeError(f"{model.__name__} is not a resource of this API")
+        return found
+
+    def _access(self, resource: Resource, operation: Operation) -> Access:
+        access = self._frame.rights.on(resource, operation)
+        if access is None:
+            raise Refusal(NOT_FOUND if operation is Operation.READ else FORBIDDEN)
+        return access
+
+    def _rows(self, statement: Statement) -> list[Any]:
+        found = self.db.connection().exec_driver_sql(statement.text, tuple(statement.arguments))
+        return [tuple(row) for row in found] if found.returns_rows else []
+
+    def _run(self, script: Script[T]) -> T:
+        """Drive a script on this transaction."""
+        self.db.flush()
+        rows: Any = None
+        running: Generator[Any, Any, T] = script
+        try:
+            while True:
+                rows = self._rows(running.send(rows))
+        except StopIteration as stop:
+            self.db.expire_all()
+            result: T = stop.value
+            return result
+
+
+def _json(seen: Seen) -> dict[str, Any]:
+    if seen.json is None:
+        raise Refusal(NOT_FOUND)
+    found: dict[str, Any] = json.loads(seen.json)
+    return found
+
+
+def _json_or_none(seen: Seen) -> dict[str, Any] | None:
+    return None if seen.json is None else _json(seen)
+
+
+def _tuple(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)

@@ -1,0 +1,154 @@
+"""The scripts around a handler: find and lock its row, run it in the transaction, read its result under the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+from pydantic import TypeAdapter
+from sqlalchemy import inspect
+from sqlalchemy.orm import Session
+
+from vallum.audit.event import AuditEvent
+from vallum.audit.write import insert
+from vallum.authorise.rights import Access
+from vallum.declare.resource import Resource
+from vallum.declare.route import Handler, Route
+from vallum.execute.call import Call
+from vallum.execute.frame import Frame
+from vallum.execute.rows import check_epoch, locate, reread
+from vallum.execute.session import Ledger
+from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
+from vallum.store.ports import Script, WithSession
+from vallum.validate.models import Models
+
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a handler's answer became: JSON or nothing, with an entity tag when it is a row."""
+
+    json: str | None
+    tag: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A mapped instance that a handler returned, by its key."""
+
+    resource: Resource
+    key: tuple[Any, ...]
+
+
+def act(
+    frame: Frame, models: Models, route: Route, handler: Handler, access: Access, key: tuple[Any, ...], body: Any
+) -> Script[Result]:
+    """An action's plain function, with its row.
+
+    Raises:
+        Refusal: NOT_FOUND, FORBIDDEN, and what the handler itself refuses.
+    """
+    yield from check_epoch(frame)
+    resource = yield from _locked(frame, route, access, key)
+    ledger = Ledger()
+
+    def work(session: Session) -> Any:
+        call = Call(frame, models, None, session, ledger)
+        instance = session.get(resource.model, key if len(key) > 1 else key[0])
+        if instance is None:
+            raise Refusal(NOT_FOUND)
+        arguments = () if handler.body is None else (body,)
+        result = handler.function(call, instance, *arguments)
+        call.finish()
+        return _settled(frame, result)
+
+    result = yield WithSession(work)
+    yield from _record(frame, route, ledger)
+    return (yield from _shown(frame, result))
+
+
+def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: Any) -> Script[Result]:
+    """An endpoint's plain function."""
+    yield from check_epoch(frame)
+    ledger = Ledger()
+
+    def work(session: Session) -> Any:
+        call = Call(frame, models, None, session, ledger)
+        result = handler.function(call, *(() if handler.body is None else (body,)))
+        call.finish()
+        return _settled(frame, result)
+
+    result = yield WithSession(work)
+    yield from _record(frame, route, ledger)
+    return (yield from _shown(frame, result))
+
+
+def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call], Any]) -> Script[Any]:
+    """`await call.transact(work)` of an async handler."""
+    yield from check_epoch(frame)
+    ledger = Ledger()
+
+    def inside(session: Session) -> Any:
+        call = Call(frame, models, None, session, ledger)
+        result = work(call)
+        call.finish()
+        return result
+
+    result = yield WithSession(inside)
+    yield from _record(frame, route, ledger)
+    return result
+
+
+def permitted(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) -> Script[None]:
+    """Whether an async action may run on its row; the row is not held while it does."""
+    yield from check_epoch(frame)
+    yield from _locked(frame, route, access, key)
+
+
+def answer(frame: Frame, result: Any) -> Script[Result]:
+    """Show what an async handler returned."""
+    yield from check_epoch(frame)
+    return (yield from _shown(frame, _settled(frame, result)))
+
+
+def _locked(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) -> Script[Resource]:
+    if route.resource is None:
+        raise TypeError("an action has a resource")
+    seen = yield from locate(frame, route.resource, access, frame.key_values(route.resource, key))
+    if not access.holds(seen.mask):
+        raise Refusal(FORBIDDEN)
+    return route.resource
+
+
+def _settled(frame: Frame, result: Any) -> Any:
+    """A mapped instance as its key (it is read again under the rules), anything else as JSON text."""
+    if result is None:
+        return None
+    resource = frame.rights.api.resources.get(type(result))
+    if resource is not None:
+        return _Row(resource, tuple(inspect(result).identity or ()))
+    return ANYTHING.dump_json(result).decode()
+
+
+def _shown(frame: Frame, result: Any) -> Script[Result]:
+    if not isinstance(result, _Row):
+        return Result(result)
+    values = frame.key_values(result.resource, result.key)
+    seen = yield from reread(frame, result.resource, None, values)
+    return Result(None) if seen is None or seen.json is None else Result(seen.json, seen.tag)
+
+
+def _record(frame: Frame, route: Route, ledger: Ledger) -> Script[None]:
+    """The audit rows of a handler: the call itself, each row that it changed, each rule that it went past."""
+    lines: list[tuple[str, str, str, tuple[str, ...], str | None]] = [("act", route.path, "{}", (), None)]
+    lines += [(verb, table, key, fields, None) for verb, table, key, fields in ledger.changes]
+    lines += [("unrestricted", route.path, "{}", (), reason) for reason in ledger.reasons]
+    for verb, resource, key, fields, note in lines:
+        yield insert(
+            AuditEvent(frame.now, frame.request_id, frame.principal.id, verb, resource, key, fields, None, None, note),
+            frame.dialect,
+        )

@@ -1,0 +1,199 @@
+"""The scripts of create, change and remove. Each runs in one transaction; raising undoes all of it.
+
+The order of refusals is the contract: unreadable 404, not allowed 403, stale 412, faulty references 422, then the
+rule on the new state 403.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, types
+
+from vallum.authorise.rights import Access
+from vallum.declare.policy import Operation
+from vallum.declare.resource import Resource
+from vallum.execute.frame import Frame
+from vallum.execute.references import missing_references, refuse_orphans
+from vallum.execute.rows import Seen, check_epoch, locate, record, reread
+from vallum.execute.shape import KEY, column_name, key_condition, ordered, table_of, value_param
+from vallum.execute.violations import refusal_of
+from vallum.execute.written import (
+    NEW,
+    Assignment,
+    body_assignments,
+    default_assignments,
+    made_values,
+    server_assignments,
+)
+from vallum.refusals import BODY_INVALID, FORBIDDEN, STALE, STATE_FORBIDDEN, Refusal
+from vallum.store.ports import Script, Violation
+from vallum.store.sql import DialectName, Prepared, Sql, joined, render, sql
+from vallum.validate.merge_patch import merge
+from vallum.validate.preconditions import EntityTags
+
+DELETED_AT: Final = "deleted_at"
+
+
+def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, Any]) -> Script[Seen]:
+    """Insert a row and return it as the caller sees it.
+
+    Raises:
+        Refusal: BODY_INVALID for a reference to no readable row, STATE_FORBIDDEN when no rule holds for the new row,
+            CONFLICT and the like for violated constraints.
+        Moved: the caller's epoch moved.
+    """
+    yield from check_epoch(frame)
+    faults = yield from missing_references(frame, resource, body, {})
+    if faults:
+        raise Refusal(BODY_INVALID, faults=tuple(faults))
+    names = tuple(name for name in resource.fields if name in body)
+    prepared, made = _insert(frame, resource, access, names)
+    values = {**frame.values, **made_values(resource, made, update=False), **{f"{NEW}{n}": body[n] for n in names}}
+    try:
+        rows = yield prepared.bind(values)
+    except Violation as violation:
+        raise refusal_of(violation, resource, known_fields(frame, resource, access)) from violation
+    key = {**frame.values, **{f"{KEY}{i}": value for i, value in enumerate(rows[0])}}
+    seen = yield from reread(frame, resource, access, key)
+    if seen is None or not access.holds(seen.mask) or not all(access.allows(seen.mask, name) for name in names):
+        raise Refusal(STATE_FORBIDDEN)
+    yield from record(frame, resource, "create", seen, names, seen)
+    return seen
+
+
+def change(
+    frame: Frame,
+    resource: Resource,
+    access: Access,
+    key: tuple[Any, ...],
+    body: Mapping[str, Any],
+    if_match: EntityTags,
+) -> Script[Seen]:
+    """Change a row and return it as the caller sees it afterwards."""
+    yield from check_epoch(frame)
+    values = frame.key_values(resource, key)
+    names = tuple(name for name in resource.fields if name in body)
+    raw = _raw_fields(resource, names)
+    before = yield from locate(frame, resource, access, values, raw)
+    _permit(access, before.mask, names)
+    if before.tag is None or not if_match.matches(before.tag):
+        raise Refusal(STALE)
+    if not names:
+        return before
+    written = {n: merge(_document(before.raw[n]), body[n]) if n in before.raw else body[n] for n in names}
+    faults = yield from missing_references(frame, resource, written, before.raw)
+    if faults:
+        raise Refusal(BODY_INVALID, faults=tuple(faults))
+    prepared, made = _update(frame, resource, names)
+    values |= {**made_values(resource, made, update=True), **{f"{NEW}{n}": written[n] for n in names}}
+    try:
+        yield prepared.bind(values)
+    except Violation as violation:
+        raise refusal_of(violation, resource, known_fields(frame, resource, access)) from violation
+    after = yield from reread(frame, resource, access, values)
+    if after is None or not access.holds(after.mask) or not all(access.allows(after.mask, name) for name in names):
+        raise Refusal(STATE_FORBIDDEN)
+    yield from record(frame, resource, "change", before, names, after)
+    return after
+
+
+def remove(
+    frame: Frame, resource: Resource, access: Access, key: tuple[Any, ...], if_match: EntityTags | None
+) -> Script[None]:
+    """Delete a row, or mark it deleted."""
+    yield from check_epoch(frame)
+    values = frame.key_values(resource, key)
+    before = yield from locate(frame, resource, access, values)
+    _permit(access, before.mask, ())
+    if if_match is not None and (before.tag is None or not if_match.matches(before.tag)):
+        raise Refusal(STALE)
+    if resource.soft_delete is None:
+        yield from refuse_orphans(frame, resource, values)
+    prepared = frame.plans.get(("remove", resource.name, frame.dialect), lambda: _remove(frame, resource))
+    values[DELETED_AT] = datetime.datetime.fromtimestamp(frame.now, datetime.UTC)
+    try:
+        yield prepared.bind(values)
+    except Violation as violation:
+        raise refusal_of(violation, resource, frozenset()) from violation
+    yield from record(frame, resource, "remove", before, (), None)
+
+
+def known_fields(frame: Frame, resource: Resource, access: Access) -> frozenset[str]:
+    """The fields that this caller may hear of: readable or writable ones."""
+    read = frame.rights.on(resource, Operation.READ)
+    return access.granted | (frozenset() if read is None else read.granted)
+
+
+def _permit(access: Access, mask: int, names: Sequence[str]) -> None:
+    """Refuse unless a rule holds on the row and grants each of the fields there."""
+    if not access.holds(mask) or not all(access.allows(mask, name) for name in names):
+        raise Refusal(FORBIDDEN)
+
+
+def _raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
+    """Present values that the change needs: JSON documents to merge into, other parts of composite references."""
+    documents = {name for name in names if isinstance(resource.fields[name].type, types.JSON)}
+    partners = {
+        name for r in resource.references if any(n in names for n in r.fields) for name in r.fields if name not in names
+    }
+    return ordered(resource, documents | partners)
+
+
+def _document(raw: Any) -> Any:
+    """A stored JSON document as Python values; SQLite keeps text."""
+    return json.loads(raw) if isinstance(raw, str) else raw
+
+
+def _insert(
+    frame: Frame, resource: Resource, access: Access, names: tuple[str, ...]
+) -> tuple[Prepared, tuple[str, ...]]:
+    dialect = frame.dialect
+    written: dict[str, ColumnElement[Any]] = {}
+    for grant in access.grants:
+        for name, value in grant.written.items():
+            written.setdefault(name, value)
+    assignments = body_assignments(resource, names, dialect) + server_assignments(resource, written, names, dialect)
+    defaults, made = default_assignments(resource, [column for column, _ in assignments], dialect, update=False)
+
+    def build() -> Prepared:
+        return render(_insert_sql(resource, [*assignments, *defaults], dialect), dialect)
+
+    return frame.plans.get(("insert", frame.rights, resource.name, names), build), made
+
+
+def _insert_sql(resource: Resource, assignments: Sequence[Assignment], dialect: DialectName) -> Sql:
+    keys = ", ".join(column_name(resource.fields[name], dialect) for name in resource.key)
+    table = table_of(resource, dialect)
+    if not assignments:
+        return sql(f"INSERT INTO {table} DEFAULT VALUES RETURNING {keys}")
+    columns = ", ".join(column for column, _ in assignments)
+    values = joined(", ", (value for _, value in assignments))
+    return sql(f"INSERT INTO {table} ({columns}) VALUES (", values, f") RETURNING {keys}")
+
+
+def _update(frame: Frame, resource: Resource, names: tuple[str, ...]) -> tuple[Prepared, tuple[str, ...]]:
+    dialect = frame.dialect
+    assignments = body_assignments(resource, names, dialect)
+    defaults, made = default_assignments(resource, [column for column, _ in assignments], dialect, update=True)
+
+    def build() -> Prepared:
+        sets = joined(", ", (sql(f"{column} = ", value) for column, value in [*assignments, *defaults]))
+        table = table_of(resource, dialect)
+        return render(sql(f"UPDATE {table} SET ", sets, " WHERE ", key_condition(resource, dialect)), dialect)
+
+    return frame.plans.get(("update", dialect, resource.name, names), build), made
+
+
+def _remove(frame: Frame, resource: Resource) -> Prepared:
+    dialect = frame.dialect
+    here = key_condition(resource, dialect)
+    table = table_of(resource, dialect)
+    if resource.soft_delete is None:
+        return render(sql(f"DELETE FROM {table} WHERE ", here), dialect)
+    field = resource.fields[resource.soft_delete]
+    value = value_param(field, DELETED_AT, dialect)
+    return render(sql(f"UPDATE {table} SET {column_name(field, dialect)} = ", value, " WHERE ", here), dialect)

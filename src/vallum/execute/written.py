@@ -1,0 +1,90 @@
+"""The columns that a write gives values to: the body's, the server's, and the model's own defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, ColumnElement
+from sqlalchemy.sql.base import SchemaEventTarget
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
+from sqlalchemy.sql.schema import ColumnElementColumnDefault
+
+from vallum.declare.policy import ME_ATTRIBUTE
+from vallum.declare.resource import Field, Resource
+from vallum.execute.shape import column_name, value_param
+from vallum.store.codec import to_driver
+from vallum.store.sql import DialectName, Param, Sql, param, sql, value_sql
+
+NEW: Final = "new_"
+"""Request values of the body: `new_<field>`."""
+MADE: Final = "made_"
+"""Values of Python-side defaults: `made_<field>`."""
+
+Assignment = tuple[str, Sql]
+"""(column name in SQL, its value)."""
+
+
+def body_assignments(resource: Resource, names: Sequence[str], dialect: DialectName) -> list[Assignment]:
+    """The client's fields."""
+    return [
+        (column_name(resource.fields[n], dialect), sql(value_param(resource.fields[n], f"{NEW}{n}", dialect))) for n in names
+    ]
+
+
+def server_assignments(
+    resource: Resource, written: Mapping[str, ColumnElement[Any]], names: Sequence[str], dialect: DialectName
+) -> list[Assignment]:
+    """What the rules' `set=` writes into fields that the body does not have, and the tenant."""
+    found = [
+        (column_name(resource.fields[name], dialect), _server_value(resource.fields[name], value, dialect))
+        for name, value in written.items()
+        if name not in names
+    ]
+    if resource.tenant is not None:
+        column, attribute = resource.tenant
+        field = resource.fields[column]
+        found.append((column_name(field, dialect), sql(value_param(field, ME_ATTRIBUTE + attribute, dialect))))
+    return found
+
+
+def _server_value(field: Field, value: ColumnElement[Any], dialect: DialectName) -> Sql:
+    if isinstance(value, BindParameter):
+        typed = param(value._with_binary_element_type(field.type) if value.type._isnull else value, dialect)  # noqa: SLF001
+        return sql(Param(typed.name, to_driver(field, dialect), typed.value, typed.cast) if typed.name else typed)
+    return value_sql(value, dialect)
+
+
+def default_assignments(
+    resource: Resource, taken: Sequence[str], dialect: DialectName, *, update: bool
+) -> tuple[list[Assignment], tuple[str, ...]]:
+    """The model's `default=` (or `onupdate=`) of columns that nobody else writes; the second part names those made by
+    a Python function, whose values :func:`made_values` gives at each request."""
+    found: list[Assignment] = []
+    made: list[str] = []
+    for name, field in resource.fields.items():
+        default: SchemaEventTarget | None = None
+        if field.column is not None:
+            default = field.column.onupdate if update else field.column.default
+        if default is None or field.column is None or column_name(field, dialect) in taken:
+            continue
+        if isinstance(default, ColumnElementColumnDefault):
+            found.append((column_name(field, dialect), value_sql(default.arg, dialect)))
+        elif isinstance(default, (CallableColumnDefault, ScalarElementColumnDefault)):
+            found.append((column_name(field, dialect), sql(value_param(field, f"{MADE}{name}", dialect))))
+            made.append(name)
+    return found, tuple(made)
+
+
+def made_values(resource: Resource, names: Sequence[str], *, update: bool) -> dict[str, Any]:
+    """Call the Python-side defaults."""
+    values: dict[str, Any] = {}
+    for name in names:
+        column = resource.fields[name].column
+        default = None if column is None else (column.onupdate if update else column.default)
+        if isinstance(default, CallableColumnDefault):
+            # SQLAlchemy wraps every function to take its context; checks refuse those that really use it.
+            values[f"{MADE}{name}"] = default.arg(None)  # type: ignore[arg-type]
+        elif isinstance(default, ScalarElementColumnDefault):
+            values[f"{MADE}{name}"] = default.arg
+    return values

@@ -1,0 +1,182 @@
+"""Column types: how a value is rendered as JSON inside SQL, and how it is given to the driver.
+
+Both stores give the same text: booleans as true and false, dates and times in RFC 3339, decimals and
+bytes (base64) as strings, enums by value, UUIDs with hyphens.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import types
+from sqlalchemy.types import TypeEngine
+
+from vallum.declare.resource import Field
+from vallum.store.sql import Convert, DialectName, converter
+
+JSON_OBJECT_PAIRS: Final = 60
+"""SQLite takes 127 arguments a function."""
+
+PLAIN: Final = (types.Integer, types.String)
+"""Both stores render these as JSON by themselves. `Enum` is a String and comes before."""
+
+
+def json_value(type_: TypeEngine[Any], text: str, dialect: DialectName) -> str:
+    """SQL for the JSON value of the column or expression `text`.
+
+    Raises:
+        TypeError: a type that this function does not know; start-up refuses the model.
+    """
+    if isinstance(type_, types.Enum):
+        return _enum(type_, text)
+    if isinstance(type_, PLAIN):
+        return text
+    render = _SQLITE if dialect == "sqlite" else _POSTGRESQL
+    for kind, write in render:
+        if isinstance(type_, kind):
+            return write(type_, text)
+    raise TypeError(f"no JSON form for the column type {type_!r}")
+
+
+def json_object(pairs: Iterable[tuple[str, str]], dialect: DialectName) -> str:
+    """SQL for a JSON object as text, from names and the SQL of their JSON values, in that order, without spaces."""
+    listed = list(pairs)
+    if dialect == "postgresql":
+        columns = ", ".join(f"{value} AS {_identifier(name)}" for name, value in listed)
+        return f"(SELECT row_to_json(vallum_o)::text FROM (SELECT {columns}) vallum_o)"
+    chunks = [
+        "json_object("
+        + ", ".join(f"{_literal(name)}, {value}" for name, value in listed[at : at + JSON_OBJECT_PAIRS])
+        + ")"
+        for at in range(0, len(listed) or 1, JSON_OBJECT_PAIRS)
+    ]
+    text = chunks[0]
+    for chunk in chunks[1:]:
+        text = f"(SELECT substr(j, 1, length(j) - 1) FROM (SELECT {text} AS j)) || ',' || substr({chunk}, 2)"
+    return text
+
+
+def to_driver(field: Field, dialect: DialectName) -> Convert | None:
+    """From the validated Python value of a field to what the driver takes; None when it is the value itself."""
+    convert = converter(field.type, dialect)
+    if dialect == "sqlite" and isinstance(field.type, types.DateTime):
+        return _utc_first(convert, aware=bool(field.type.timezone))
+    return convert
+
+
+def _utc_first(convert: Convert | None, *, aware: bool) -> Convert:
+    def to_text(value: Any) -> Any:
+        if aware and isinstance(value, datetime.datetime) and value.tzinfo is not None:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return value if convert is None else convert(value)
+
+    return to_text
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _enum(type_: types.Enum, text: str) -> str:
+    members = type_.enum_class
+    if not (isinstance(members, type) and issubclass(members, enum.Enum)):
+        return text
+    # The stored word is what SQLAlchemy's type writes: the member's name unless values_callable says otherwise.
+    pairs = [(stored, str(member.value)) for stored, member in zip(type_.enums, members, strict=True)]
+    if all(stored == value for stored, value in pairs):
+        return text
+    cases = " ".join(f"WHEN {_literal(stored)} THEN {_literal(value)}" for stored, value in pairs)
+    return f"CASE {text} {cases} END"
+
+
+def _sqlite_boolean(_: Any, text: str) -> str:
+    return f"json(CASE {text} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END)"
+
+
+def _sqlite_time(_: Any, text: str) -> str:
+    return f"CASE WHEN substr({text}, -7) = '.000000' THEN substr({text}, 1, length({text}) - 7) ELSE {text} END"
+
+
+def _sqlite_datetime(type_: Any, text: str) -> str:
+    suffix = " || 'Z'" if type_.timezone else ""
+    return f"replace({_sqlite_time(type_, text)}, ' ', 'T'){suffix}"
+
+
+def _sqlite_numeric(type_: Any, text: str) -> str:
+    if not type_.asdecimal:
+        return f"json(vallum_float({text}))"
+    scale = 0 if type_.scale is None else type_.scale
+    return f"CASE WHEN {text} IS NOT NULL THEN printf('%.{scale}f', {text}) END"
+
+
+def _sqlite_uuid(_: Any, text: str) -> str:
+    return f"vallum_uuid({text})"
+
+
+def _sqlite_json(_: Any, text: str) -> str:
+    return f"json({text})"
+
+
+def _sqlite_bytes(_: Any, text: str) -> str:
+    return f"vallum_b64({text})"
+
+
+def _as_is(_: Any, text: str) -> str:
+    return text
+
+
+def _postgres_datetime(type_: Any, text: str) -> str:
+    value = f"{text} AT TIME ZONE 'UTC'" if type_.timezone else text
+    suffix = '"Z"' if type_.timezone else ""
+    whole = f"to_char({value}, 'YYYY-MM-DD\"T\"HH24:MI:SS{suffix}')"
+    exact = f"to_char({value}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US{suffix}')"
+    return f"CASE WHEN date_trunc('second', {text}) = {text} THEN {whole} ELSE {exact} END"
+
+
+def _postgres_time(_: Any, text: str) -> str:
+    return (
+        f"CASE WHEN date_trunc('second', {text}::interval) = {text}::interval"
+        f" THEN to_char({text}, 'HH24:MI:SS') ELSE to_char({text}, 'HH24:MI:SS.US') END"
+    )
+
+
+def _postgres_numeric(type_: Any, text: str) -> str:
+    return f"{text}::text" if type_.asdecimal else text
+
+
+def _postgres_text(_: Any, text: str) -> str:
+    return f"{text}::text"
+
+
+def _postgres_bytes(_: Any, text: str) -> str:
+    return f"replace(encode({text}, 'base64'), E'\\n', '')"
+
+
+# Float is a Numeric, so the order matters only where one type is another's child.
+_SQLITE: Final = (
+    (types.Boolean, _sqlite_boolean),
+    (types.DateTime, _sqlite_datetime),
+    (types.Date, _as_is),
+    (types.Time, _sqlite_time),
+    (types.Numeric, _sqlite_numeric),
+    (types.Uuid, _sqlite_uuid),
+    (types.JSON, _sqlite_json),
+    (types.LargeBinary, _sqlite_bytes),
+)
+_POSTGRESQL: Final = (
+    (types.Boolean, _as_is),
+    (types.DateTime, _postgres_datetime),
+    (types.Date, _postgres_text),
+    (types.Time, _postgres_time),
+    (types.Numeric, _postgres_numeric),
+    (types.Uuid, _postgres_text),
+    (types.JSON, _as_is),
+    (types.LargeBinary, _postgres_bytes),
+)
