@@ -24,6 +24,8 @@ def enrol(call: Call, student: Student, body: Place) -> Enrolment:
     course = call.db.scalar(select(Course).where(Course.id == body.course_id).with_for_update())
     if course is None:
         raise Conflict("There is no such course.")
+    if course.term.ends < call.now.date():
+        raise Conflict("The term of this course is over.")
     everyone = call.unrestricted("each place counts, whoever may see who has it")
     taken = everyone.scalars(select(Enrolment.student_id).where(Enrolment.course_id == course.id)).all()
     if student.id in taken:
@@ -60,7 +62,7 @@ class Report(BaseModel):
 @api.post("/reports", allow("head"), body=ReportRequest, cost=5)
 async def report(call: Call, body: ReportRequest) -> Report:
     """The average grade of each course of a term."""
-    return await call.transact(lambda db: averages(db, body.term_id))
+    return await call.transact(lambda inside: averages(inside.db, body.term_id))
 
 
 def averages(db: Session, term_id: int) -> Report:

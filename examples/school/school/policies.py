@@ -26,8 +26,9 @@ from school.models import (
 )
 from vallum import CREATE, DELETE, READ, UPDATE, allow, deny, me, now, today
 
-EVERYBODY: Final = ["student", "parent", "teacher", "registrar", "head"]
+FAMILIES: Final = ["student", "parent"]
 STAFF: Final = ["teacher", "registrar", "head"]
+EVERYBODY: Final = [*FAMILIES, *STAFF]
 AUTHORS: Final = ["teacher", "head"]
 
 own_record = Student.account == me.id
@@ -73,8 +74,8 @@ api.resource(
 
 api.resource(
     Classroom,
-    allow(EVERYBODY, READ, fields=["id", "name", "year", "teacher_name"]),
-    allow(STAFF, READ, fields=["teacher_id"]),
+    allow(FAMILIES, READ, fields=["id", "name", "year", "teacher_name"]),
+    allow(STAFF, READ),
     filters=["name", "year"],
     sorts=["name", "year"],
 )
@@ -83,8 +84,8 @@ api.resource(Term, allow(EVERYBODY, READ), sorts=["starts"])
 
 api.resource(
     Course,
-    allow(EVERYBODY, READ, fields=["id", "title", "term_id", "places", "teacher_name"]),
-    allow(STAFF, READ, fields=["teacher_id"]),
+    allow(FAMILIES, READ, fields=["id", "title", "term_id", "places", "teacher_name"]),
+    allow(STAFF, READ),
     filters=["title", "term_id", "teacher_id"],
     sorts=["title"],
 )

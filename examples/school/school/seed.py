@@ -185,7 +185,7 @@ def students(draw: random.Random, today: date) -> list[Row]:
         rows.append(
             {
                 "name": person(draw, families[(number - 1) % HOUSEHOLDS]),
-                "born": today - timedelta(days=(5 + year_of(classroom)) * 365 + draw.randrange(365)),
+                "born": today - timedelta(days=(5 + year_of(classroom)) * 366 + draw.randrange(365)),
                 "classroom_id": classroom,
                 "account": f"student-{number}",
                 "notes": draw.choice(words.NOTES) if draw.random() < 0.2 else None,

@@ -1,0 +1,186 @@
+"""`python -m school.demo --data DIR --port N`: fill a school when there is none, say what to try, and serve it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DATABASE: Final = "vallum.db"
+CERTIFICATE: Final = "dev-ca.pem"
+JSON: Final = ("-H", "Content-Type: application/json", "-d")
+STATUS: Final = ("-w", r"%{http_code}\n")
+FULL_CLUB: Final = 2401
+"""The first club of this term (`seed.courses`): its places are taken."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """One command to paste.
+
+    Attributes:
+        shows: what its answer shows.
+        status: of the answer; it is the last thing that the command prints.
+        command: for a POSIX shell, complete in itself.
+    """
+
+    shows: str
+    status: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Writes commands for one served school."""
+
+    base_url: str
+    ca_path: Path
+    data: Path
+
+    def token(self, account: str) -> str:
+        """A header with an access token that is made when the command runs, so that what is pasted is never stale."""
+        vallum = shlex.join([str(program()), "token", account, "--dev", "--data", str(self.data)])
+        return f'-H "Authorization: Bearer $({vallum})"'
+
+    def curl(self, path: str, account: str | None, *options: str) -> str:
+        """A request as `account`, or without a token."""
+        command = shlex.join(["curl", "-sS", "--cacert", str(self.ca_path), *options, self.base_url + path])
+        return command if account is None else f"{command} {self.token(account)}"
+
+    def answer(self, path: str, account: str | None, *options: str) -> str:
+        """The same, printing the body and then the status."""
+        return self.curl(path, account, "-w", r"\n%{http_code}\n", *options)
+
+
+def program() -> Path:
+    """The command `vallum` of the environment that runs this."""
+    return Path(sys.executable).with_name("vallum")
+
+
+def practices(shell: Shell) -> list[Practice]:
+    """One command per practice, in the order in which a request meets them."""
+    return [*strangers(shell), *reading(shell), *writing(shell), *bounds(shell)]
+
+
+def strangers(shell: Shell) -> list[Practice]:
+    """Who are you, and what may you ever do?"""
+    return [
+        Practice("Without a token nothing is told, not even what exists.", 401, shell.answer("/students", None)),
+        Practice("No rule lets a student read teachers.", 403, shell.answer("/teachers", "student-17")),
+        Practice(
+            "Nor delete a student, the own record included.",
+            403,
+            shell.answer("/students/17", "student-17", "-X", "DELETE"),
+        ),
+        Practice(
+            "A method that does not exist; Allow lists what does.",
+            405,
+            shell.answer("/students", "student-17", "-i", "-X", "PUT"),
+        ),
+    ]
+
+
+def reading(shell: Shell) -> list[Practice]:
+    """The rules are inside the query: rows and fields that are not yours do not exist for you."""
+    pick = shlex.join([sys.executable, "-c", 'import json, sys; print(json.load(sys.stdin)["next"])'])
+    page = shell.curl("/students?limit=3", "teacher-17")
+    following = shell.answer("/students?limit=3&after=CURSOR", "teacher-17").replace("CURSOR'", '\'"$cursor"')
+    return [
+        Practice("A student's list of students has one entry.", 200, shell.answer("/students", "student-17")),
+        Practice(
+            "Another student's record is not there, exactly like one that does not exist.",
+            404,
+            shell.answer("/students/18", "student-17"),
+        ),
+        Practice("A parent sees the own children.", 200, shell.answer("/students", "parent-17")),
+        Practice(
+            "A teacher sees the own class, a page at a time…", 200, shell.answer("/students?limit=3", "teacher-17")
+        ),
+        Practice(
+            "…and the next page; the cursor is sealed and good for this teacher and this list only.",
+            200,
+            f"cursor=$({page} | {pick}); {following}",
+        ),
+        Practice(
+            "A field that no rule grants does not exist, in a filter either.",
+            400,
+            shell.answer("/students?account=student-17", "student-17"),
+        ),
+    ]
+
+
+def writing(shell: Shell) -> list[Practice]:
+    """What is written is checked whole, and again after it is written."""
+    unknown = '{"name": "Ada Berg", "born": "2015-02-30", "classroom_id": 1, "admin": true}'
+    forged = '{"course_id": 1201, "student_id": 17, "value": 6}'
+    place = f'{{"course_id": {FULL_CLUB}}}'
+    return [
+        Practice(
+            "An unknown field and a day that never was: all faults at once.",
+            422,
+            shell.answer("/students", "registrar-1", *JSON, unknown),
+        ),
+        Practice("The head reads every grade and forges none.", 403, shell.answer("/grades", "head-1", *JSON, forged)),
+        Practice(
+            "A club with twelve places has twelve members.",
+            409,
+            shell.answer("/students/17/enrol", "registrar-1", *JSON, place),
+        ),
+    ]
+
+
+def bounds(shell: Shell) -> list[Practice]:
+    """How much, how often, and what each answer carries."""
+    large = shell.answer("/students", "registrar-1", "-H", "Content-Type: application/json", "--data-binary", "@-")
+    headers = shell.curl("/nowhere", "student-17", "-D", "-", "-o", "/dev/null", *STATUS)
+    loop = shell.curl("/articles?limit=[1-30]", "screen-1", "-o", "/dev/null", *STATUS)
+    return [
+        Practice("A body of 2 MB is refused before it is read.", 413, f"head -c 2000000 /dev/zero | {large}"),
+        Practice("The hardening headers stand on every answer, on errors too.", 404, headers),
+        Practice(
+            "The screen in the hall has a small plan: twenty answers, then refusals.", 429, f"{loop} | sort | uniq -c"
+        ),
+    ]
+
+
+def demo_text(base_url: str, ca_path: Path, data: Path) -> str:
+    """The page that is printed before the school is served."""
+    shell = Shell(base_url, ca_path, data)
+    lines = [
+        f"The School at {base_url}",
+        "",
+        "Its certificate comes from a development authority of its own. Each command below trusts it by --cacert;",
+        "nothing is installed on this machine. The authority's certificate is",
+        f"  {ca_path}",
+        "",
+        "Paste any of these into another terminal. Tokens are made as the command runs.",
+    ]
+    for practice in practices(shell):
+        lines += ["", f"# {practice.status}: {practice.shows}", practice.command]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Never returns: the server takes the place of this process."""
+    parser = argparse.ArgumentParser(prog="python -m school.demo", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the database and the keys")
+    parser.add_argument("--port", type=int, default=8443)
+    given = parser.parse_args(arguments)
+    data = given.data.resolve()
+    vallum = str(program())
+    if not (data / DATABASE).exists():
+        create = [vallum, "db", "create", "--seed", "--dev", "--data", str(data)]
+        subprocess.run(create, check=True)  # noqa: S603  # our own program, without a shell
+    print(demo_text(f"https://localhost:{given.port}", data / CERTIFICATE, data), flush=True)
+    serve = [vallum, "serve", "--dev", "--data", str(data), "--port", str(given.port)]
+    os.execv(vallum, serve)  # noqa: S606  # a shell between would keep signals from the server
+
+
+if __name__ == "__main__":
+    main()
