@@ -54,6 +54,7 @@ class Refusal(Exception):
         retry_after_seconds: int | None = None,
         allow: tuple[str, ...] = (),
         violated: tuple[str, ...] = (),
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         """
         Args:
@@ -63,6 +64,7 @@ class Refusal(Exception):
             retry_after_seconds: for `Retry-After`.
             allow: the methods for the `Allow` of a 405.
             violated: names of the quota policies that were exceeded.
+            headers: further header fields of the answer.
         """
         super().__init__(reason.code)
         self.reason = reason
@@ -71,6 +73,7 @@ class Refusal(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.allow = allow
         self.violated = violated
+        self.headers = headers
 
 
 # edge ---------------------------------------------------------------------------------
@@ -84,12 +87,22 @@ HOST_UNKNOWN: Final = Reason(
 )
 TARGET_TOO_LONG: Final = Reason("target_too_long", 414, "URI too long", "edge", "The request target is too long.")
 HEADERS_TOO_LARGE: Final = Reason(
-    "headers_too_large", 431, "Request header fields too large", "edge", "There are too many header fields, or they are too long."
+    "headers_too_large",
+    431,
+    "Request header fields too large",
+    "edge",
+    "There are too many header fields, or they are too long.",
 )
-BODY_TOO_LARGE: Final = Reason("body_too_large", 413, "Content too large", "edge", "The body is larger than this route accepts.")
+BODY_TOO_LARGE: Final = Reason(
+    "body_too_large", 413, "Content too large", "edge", "The body is larger than this route accepts."
+)
 BODY_UNEXPECTED: Final = Reason("body_unexpected", 400, "Unexpected body", "edge", "This method takes no body.")
 MEDIA_TYPE_UNSUPPORTED: Final = Reason(
-    "media_type_unsupported", 415, "Unsupported media type", "edge", "The body must be JSON in UTF-8, without a content coding."
+    "media_type_unsupported",
+    415,
+    "Unsupported media type",
+    "edge",
+    "The body must be JSON in UTF-8, without a content coding.",
 )
 NOT_ACCEPTABLE: Final = Reason("not_acceptable", 406, "Not acceptable", "edge", "This service answers in JSON.")
 EXPECTATION_FAILED: Final = Reason(
@@ -102,31 +115,55 @@ ADDRESS_LIMITED: Final = Reason(
     "address_limited", 429, "Too many requests", "edge", "Too many requests come from this network address."
 )
 FAILURES_LIMITED: Final = Reason(
-    "failures_limited", 429, "Too many failed credentials", "edge", "Too many bad credentials came from this network address."
+    "failures_limited",
+    429,
+    "Too many failed credentials",
+    "edge",
+    "Too many bad credentials came from this network address.",
 )
-ORIGIN_FORBIDDEN: Final = Reason("origin_forbidden", 403, "Origin not allowed", "edge", "Pages of that origin may not call this service.")
+ORIGIN_FORBIDDEN: Final = Reason(
+    "origin_forbidden", 403, "Origin not allowed", "edge", "Pages of that origin may not call this service."
+)
 HEADER_UNSUPPORTED: Final = Reason(
-    "header_unsupported", 400, "Unsupported header", "edge", "A header asks for something that this service does not do."
+    "header_unsupported",
+    400,
+    "Unsupported header",
+    "edge",
+    "A header asks for something that this service does not do.",
 )
 
 # authenticate -------------------------------------------------------------------------
 
 CREDENTIAL_MISSING: Final = Reason(
-    "credential_missing", 401, "Credential required", "authenticate", "Send an access token in the Authorization header."
+    "credential_missing",
+    401,
+    "Credential required",
+    "authenticate",
+    "Send an access token in the Authorization header.",
 )
 CREDENTIAL_INVALID: Final = Reason(
-    "credential_invalid", 401, "Credential not valid", "authenticate", "The credential is malformed, expired, revoked or not from a trusted issuer."
+    "credential_invalid",
+    401,
+    "Credential not valid",
+    "authenticate",
+    "The credential is malformed, expired, revoked or not from a trusted issuer.",
 )
 CREDENTIAL_AMBIGUOUS: Final = Reason(
     "credential_ambiguous", 400, "More than one credential", "authenticate", "Send exactly one credential."
 )
 CREDENTIAL_IN_QUERY: Final = Reason(
-    "credential_in_query", 400, "Credential in the query", "authenticate", "A credential is never accepted in the query: URLs end up in logs."
+    "credential_in_query",
+    400,
+    "Credential in the query",
+    "authenticate",
+    "A credential is never accepted in the query: URLs end up in logs.",
 )
 
 # throttle -----------------------------------------------------------------------------
 
-QUOTA_EXCEEDED: Final = Reason("quota_exceeded", 429, "Quota exceeded", "throttle", "The quota of this caller is used up for now.")
+QUOTA_EXCEEDED: Final = Reason(
+    "quota_exceeded", 429, "Quota exceeded", "throttle", "The quota of this caller is used up for now."
+)
 METER_UNAVAILABLE: Final = Reason(
     "meter_unavailable", 503, "Metering unavailable", "throttle", "The quota cannot be checked at the moment."
 )
@@ -136,20 +173,34 @@ METER_UNAVAILABLE: Final = Reason(
 FORBIDDEN: Final = Reason("forbidden", 403, "Not allowed", "authorise", "This caller may not do that here.")
 NOT_FOUND: Final = Reason("not_found", 404, "Not found", "authorise", "There is nothing here for this caller.")
 METHOD_NOT_ALLOWED: Final = Reason(
-    "method_not_allowed", 405, "Method not allowed", "authorise", "This method does not exist on this path for this caller."
+    "method_not_allowed",
+    405,
+    "Method not allowed",
+    "authorise",
+    "This method does not exist on this path for this caller.",
 )
 
 # validate -----------------------------------------------------------------------------
 
-QUERY_INVALID: Final = Reason("query_invalid", 400, "Query not valid", "validate", "The query has faults; each is listed.")
+QUERY_INVALID: Final = Reason(
+    "query_invalid", 400, "Query not valid", "validate", "The query has faults; each is listed."
+)
 CURSOR_INVALID: Final = Reason(
-    "cursor_invalid", 400, "Cursor not valid", "validate", "The cursor was not issued to this caller for this list, filter and sort."
+    "cursor_invalid",
+    400,
+    "Cursor not valid",
+    "validate",
+    "The cursor was not issued to this caller for this list, filter and sort.",
 )
 PRECONDITION_MALFORMED: Final = Reason(
     "precondition_malformed", 400, "Precondition not valid", "validate", "If-Match and If-None-Match take entity tags."
 )
 PRECONDITION_REQUIRED: Final = Reason(
-    "precondition_required", 428, "Precondition required", "validate", "Send If-Match with the ETag of the state that you mean to change."
+    "precondition_required",
+    428,
+    "Precondition required",
+    "validate",
+    "Send If-Match with the ETag of the state that you mean to change.",
 )
 BODY_MALFORMED: Final = Reason("body_malformed", 400, "Malformed JSON", "validate", "The body is not acceptable JSON.")
 BODY_INVALID: Final = Reason("body_invalid", 422, "Body not valid", "validate", "The body has faults; each is listed.")
@@ -158,17 +209,31 @@ BODY_INVALID: Final = Reason("body_invalid", 422, "Body not valid", "validate", 
 
 STALE: Final = Reason("stale", 412, "Precondition failed", "execute", "The row has changed since that ETag was issued.")
 STATE_FORBIDDEN: Final = Reason(
-    "state_forbidden", 403, "New state not allowed", "execute", "No rule allows this caller to leave the row in that state."
+    "state_forbidden",
+    403,
+    "New state not allowed",
+    "execute",
+    "No rule allows this caller to leave the row in that state.",
 )
 CONFLICT: Final = Reason("conflict", 409, "Conflict", "execute", "A row with these values exists already.")
 IN_USE: Final = Reason("in_use", 409, "Still in use", "execute", "Other rows refer to this one.")
-ACTION_CONFLICT: Final = Reason("action_conflict", 409, "Not possible in this state", "execute", "The action is not possible in the present state.")
+ACTION_CONFLICT: Final = Reason(
+    "action_conflict", 409, "Not possible in this state", "execute", "The action is not possible in the present state."
+)
 BUSY: Final = Reason("busy", 503, "Busy", "execute", "The service cannot take more work at the moment.")
-QUERY_TIMEOUT: Final = Reason("query_timeout", 503, "Query took too long", "execute", "The query was stopped because it ran too long.")
+QUERY_TIMEOUT: Final = Reason(
+    "query_timeout", 503, "Query took too long", "execute", "The query was stopped because it ran too long."
+)
 
 # respond ------------------------------------------------------------------------------
 
-INTERNAL: Final = Reason("internal_error", 500, "Internal error", "respond", "Something failed on our side; the request id finds it in our log.")
+INTERNAL: Final = Reason(
+    "internal_error",
+    500,
+    "Internal error",
+    "respond",
+    "Something failed on our side; the request id finds it in our log.",
+)
 
 REASONS: Final[dict[str, Reason]] = {
     reason.code: reason for reason in list(globals().values()) if isinstance(reason, Reason)

@@ -39,3 +39,26 @@ class Request:
         """The value of the header `name` (lower case), or None. Values are ASCII by then."""
         value = self.headers.get(name)
         return None if value is None else value.decode("ascii")
+
+
+@final
+class Replayable:
+    """`receive` that can be read from its beginning again, for the rare request whose path runs twice."""
+
+    __slots__ = ("_at", "_receive", "_seen")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._seen: list[Mapping[str, object]] = []
+        self._at = 0
+
+    async def __call__(self) -> Mapping[str, object]:
+        """The next message, from memory where it was read before."""
+        if self._at == len(self._seen):
+            self._seen.append(await self._receive())
+        self._at += 1
+        return self._seen[self._at - 1]
+
+    def rewind(self) -> None:
+        """Begin at the first message again."""
+        self._at = 0

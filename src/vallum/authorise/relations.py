@@ -31,11 +31,13 @@ def prefer_in(expression: Any, table: Table) -> ColumnElement[Any]:
 
 def _rewritten(exists: Exists, table: Table) -> ColumnElement[Any] | None:
     query = _select_of(exists)
-    if query is None or len(query.get_final_froms()) != 1:
+    if query is None:
         return None
-    inside = query.get_final_froms()[0]
-    if not isinstance(inside, Table) or inside.name == table.name:
+    # Standing alone, the query lists the outer table too: it correlates only once it is inside its SELECT.
+    froms = [f for f in query.get_final_froms() if getattr(f, "name", None) != table.name]
+    if len(froms) != 1 or not isinstance(froms[0], Table):
         return None
+    inside = froms[0]
     joins, rest = [], []
     for clause in _conjuncts(query.whereclause):
         pair = _join_pair(clause, inside, table)
@@ -44,7 +46,7 @@ def _rewritten(exists: Exists, table: Table) -> ColumnElement[Any] | None:
         elif _mentions(clause, table):
             return None
         else:
-            rest.append(clause)
+            rest.append(prefer_in(clause, inside))
     if len(joins) != 1 or not rest:
         return None
     inner, outer = joins[0]
@@ -107,6 +109,9 @@ def _indexed(column: Column[Any]) -> bool:
 
 def _looked_up(clause: Any, inside: Table) -> bool:
     """Whether the clause is `indexed column = value`: then the inner query finds its few rows at once."""
+    if isinstance(clause, BinaryExpression) and clause.operator is operators.in_op:
+        column = _column(clause.left, inside)
+        return column is not None and _indexed(column)
     if not isinstance(clause, BinaryExpression) or clause.operator is not operators.eq:
         return False
     for one, other in ((clause.left, clause.right), (clause.right, clause.left)):

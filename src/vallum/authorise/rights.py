@@ -66,12 +66,14 @@ class Access:
         denies: on fields.
         granted: fields that some grant names.
         certain: fields that every visible row shows.
+        shown: the granted fields in the resource's order.
     """
 
     grants: tuple[Grant, ...]
     denies: tuple[FieldDeny, ...]
     granted: frozenset[str]
     certain: frozenset[str]
+    shown: tuple[str, ...]
 
     @property
     def plain(self) -> bool:
@@ -107,7 +109,7 @@ class Rights:
         roles: of the caller, sorted.
         attributes: names of the attributes that the caller has.
         identified: whether there is a caller behind `me.id`.
-        conditions: which conditions of the request hold, in the order of `Policy.conditions`.
+        conditions: identity of a `When` → whether it holds (as an allow needs) and may hold (as a deny needs).
     """
 
     api: API
@@ -115,7 +117,7 @@ class Rights:
     roles: tuple[str, ...]
     attributes: frozenset[str]
     identified: bool
-    conditions: Mapping[int, bool]
+    conditions: Mapping[int, tuple[bool, bool]]
     _access: dict[tuple[str, object], Access | None] = field(default_factory=dict)
 
     def on(self, resource: Resource, operation: Operation) -> Access | None:
@@ -147,7 +149,10 @@ class Rights:
         """Whether the rule is about this caller at this request."""
         if not any(role is ANYONE or role in self.roles for role in rule.roles):
             return False
-        return rule.when is None or self.conditions[id(rule.when)]
+        if rule.when is None:
+            return True
+        holds, may_hold = self.conditions[id(rule.when)]
+        return holds if rule.effect == "allow" else may_hold
 
     def lacks(self, expression: ColumnElement[Any]) -> bool:
         """Whether the rule uses something that this caller does not have."""
@@ -177,6 +182,7 @@ class Rights:
         if not grants:
             return None
         return _access(
+            resource,
             grants if operation is Operation.CREATE else needed(grants),
             [(self._passes(resource, rule), frozenset(rule.fields)) for rule in denies if rule.fields is not None],
         )
@@ -256,7 +262,7 @@ def needed(grants: list[Uncompiled]) -> list[Uncompiled]:
     return kept
 
 
-def _access(grants: list[Uncompiled], denies: list[tuple[Sql, frozenset[str]]]) -> Access:
+def _access(resource: Resource, grants: list[Uncompiled], denies: list[tuple[Sql, frozenset[str]]]) -> Access:
     if len(grants) + len(denies) > MAX_MASK_BITS:
         raise DeclarationError(
             "too-many-rules", "one role set", f"At most {MAX_MASK_BITS} rules may apply to one operation."
@@ -269,4 +275,5 @@ def _access(grants: list[Uncompiled], denies: list[tuple[Sql, frozenset[str]]]) 
     granted = nothing.union(*(g.fields for g in compiled))
     denied = nothing.union(*(d.fields for d in field_denies))
     certain = frozenset(name for name in granted if all(name in g.fields for g in compiled)) - denied
-    return Access(compiled, field_denies, granted, certain)
+    shown = tuple(name for name in resource.fields if name in granted)
+    return Access(compiled, field_denies, granted, certain, shown)

@@ -1,5 +1,6 @@
 """Stage 4, authorise: what this caller may do here. It comes before validation, so that a stranger
-learns no schema from error messages."""
+learns no schema from error messages.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 from vallum import defaults
-from vallum.authorise.conditions import RequestFacts, conditions_hold
+from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.rights import Access, Rights
 from vallum.declare.app import API
 from vallum.declare.policy import Operation, Rule, When
@@ -17,6 +18,7 @@ from vallum.refusals import CREDENTIAL_MISSING, FORBIDDEN, METHOD_NOT_ALLOWED, N
 from vallum.store.ports import Principal
 from vallum.store.sql import DialectName
 from vallum.throttle.stage import Metered
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Policy:
 
     def rights_of(self, principal: Principal, facts: RequestFacts) -> Rights:
         """The rights of this caller at this request."""
-        held = tuple(conditions_hold(condition, facts) for condition in self.conditions)
+        held = tuple((conditions_hold(c, facts), conditions_may_hold(c, facts)) for c in self.conditions)
         key = (principal.roles, frozenset(principal.attributes), principal.id is not None, held)
         rights = self._kept.get(key)
         if rights is None:
@@ -96,7 +98,9 @@ def authorise(metered: Metered, policy: Policy) -> Authorised:
         raise Refusal(METHOD_NOT_ALLOWED, allow=allowed_methods(route, rights))
     if not may(rights, route, request.method, verb):
         raise Refusal(FORBIDDEN if principal.id is not None else CREDENTIAL_MISSING)
-    return Authorised(metered, route, rights, verb, access_by(rights, route, request.method, verb), _read(rights, route))
+    return Authorised(
+        metered, route, rights, verb, access_by(rights, route, request.method, verb), _read(rights, route)
+    )
 
 
 def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:

@@ -81,7 +81,9 @@ class API:
                 raise DeclarationError("role-name", f"role {role!r}", "Use lower case, digits, - and _.")
         for name, kind in self.attributes.items():
             if not name.isidentifier() or kind not in ATTRIBUTE_TYPES:
-                raise DeclarationError("attribute-type", f"attribute {name!r}", "Use an identifier with int, str or bool.")
+                raise DeclarationError(
+                    "attribute-type", f"attribute {name!r}", "Use an identifier with int, str or bool."
+                )
 
     def resource(
         self,
@@ -189,7 +191,7 @@ class API:
         return register
 
     def get(self, path: str, *rules: Rule, cost: int = 1) -> Callable[[Function], Function]:
-        """`GET <path>`: an endpoint without a row. Changes nothing: its transaction is read-only."""
+        """`GET <path>`: an endpoint without a row."""
         return self._endpoint("GET", path, rules, None, cost, 0)
 
     def post(

@@ -84,7 +84,9 @@ class Me:
 
 
 me: Final = Me()
-now: Final[BindParameter[datetime]] = BindParameter(NOW, None, type_=DateTime(timezone=True), unique=False, required=False)
+now: Final[BindParameter[datetime]] = BindParameter(
+    NOW, None, type_=DateTime(timezone=True), unique=False, required=False
+)
 """The instant of the request (UTC), as a bound parameter: `Term.ends > now`."""
 today: Final[BindParameter[date]] = BindParameter(TODAY, None, type_=Date(), unique=False, required=False)
 """The day of the request (UTC), as a bound parameter: `Term.ends >= today`."""
@@ -131,7 +133,7 @@ def when(
     try:
         kinds = None if credential is None else frozenset([credential] if isinstance(credential, str) else credential)
         return When(
-            credential=kinds,  # type: ignore[arg-type]  # a str of the Literal widens inside the list
+            credential=kinds,
             login_within=login_within,
             scope=scope,
             networks=None if networks is None else tuple(ipaddress.ip_network(n) for n in networks),
@@ -139,7 +141,9 @@ def when(
             zone=ZoneInfo(zone),
         )
     except (ValueError, KeyError, OSError) as error:
-        raise DeclarationError("when-value", "when(…)", f"{error}: give CIDR networks, HH:MM times, an IANA zone.") from error
+        raise DeclarationError(
+            "when-value", "when(…)", f"{error}: give CIDR networks, HH:MM times, an IANA zone."
+        ) from error
 
 
 Roles = tuple["str | Anyone", ...]
@@ -193,11 +197,15 @@ def _rule(
     if isinstance(fields, str):
         raise DeclarationError("fields-text", f"fields={fields!r}", f'Give a list: fields=["{fields}"].')
     if isinstance(where, bool):
-        raise DeclarationError("where-python", f"where={where}", "Python decided this comparison; write a SQLAlchemy expression.")
+        raise DeclarationError(
+            "where-python", f"where={where}", "Python decided this comparison; write a SQLAlchemy expression."
+        )
     condition = true() if where is None else where
     names = None if fields is None else tuple(f if isinstance(f, str) else f.key for f in fields)
     written = {
-        attribute.key: value if isinstance(value, ColumnElement) else BindParameter(None, value, type_=attribute.type, unique=True)
+        attribute.key: value
+        if isinstance(value, ColumnElement)
+        else BindParameter(None, value, type_=attribute.type, unique=True)
         for attribute, value in values.items()
     }
     # An InstrumentedAttribute becomes its column here, so that all later code sees one kind of expression.

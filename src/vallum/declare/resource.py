@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Field:
     generated: bool
 
     @property
-    def enum_class(self) -> type[enum.Enum] | None:
+    def enum_class(self) -> builtins.type[enum.Enum] | None:
         """The Python enum behind an Enum column, or None."""
         found = getattr(self.type, "enum_class", None)
         return found if isinstance(found, type) and issubclass(found, enum.Enum) else None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 from pydantic import BaseModel, TypeAdapter
@@ -102,11 +101,11 @@ class Route:
     methods: Mapping[str, Verb]
     resource: Resource | None = None
     name: str = ""
-    handlers: Mapping[str, Handler] = MappingProxyType({})
-    static: Callable[[], tuple[str, bytes]] | None = None
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    static: Callable[[], Awaitable[tuple[str, bytes]]] | None = None
     public: str | None = None
-    bodies: Mapping[str, BodyKind] = MappingProxyType({})
-    costs: Mapping[str, int] = MappingProxyType({})
+    bodies: Mapping[str, BodyKind] = field(default_factory=dict)
+    costs: Mapping[str, int] = field(default_factory=dict)
     max_body_bytes: int = defaults.MAX_BODY_BYTES
 
 

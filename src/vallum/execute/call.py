@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 from sqlalchemy.orm import Session
@@ -15,13 +15,13 @@ from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
 from vallum.execute.listing import LIMIT, ListShape, list_statement
 from vallum.execute.rows import Seen, locate
-from vallum.execute.session import UNRESTRICTED, Ledger, guard, watch
+from vallum.execute.session import Ledger, guard, watch
 from vallum.execute.shape import ordered
 from vallum.execute.writes import change, create, remove
 from vallum.refusals import ACTION_CONFLICT, FORBIDDEN, NOT_FOUND, Refusal
 from vallum.store.ports import Principal, Script, Statement
 from vallum.validate.models import Models
-from vallum.validate.preconditions import ANY_TAG
+from vallum.validate.stage import ANY_TAG
 
 T = TypeVar("T")
 Transact = Callable[[Callable[["Call"], Any]], Awaitable[Any]]
@@ -42,7 +42,9 @@ class Call:
         now: the instant of the request (UTC).
     """
 
-    def __init__(self, frame: Frame, models: Models, transact: Transact | None, session: Session | None, ledger: Ledger) -> None:
+    def __init__(
+        self, frame: Frame, models: Models, transact: Transact | None, session: Session | None, ledger: Ledger
+    ) -> None:
         self._frame = frame
         self._models = models
         self._transact = transact
@@ -73,9 +75,7 @@ class Call:
         """A Session of the same transaction without the rules; `reason` goes to the audit."""
         self.db.flush()
         self._ledger.reasons.append(reason)
-        session = Session(
-            bind=self.db.connection(execution_options={UNRESTRICTED: True}), join_transaction_mode="create_savepoint"
-        )
+        session = Session(bind=self.db.connection(), join_transaction_mode="create_savepoint")
         watch(session, self._ledger)
         self._open.append(session)
         return session
@@ -90,7 +90,7 @@ class Call:
         access = self._access(resource, Operation.READ)
         return _json(self._run(locate(self._frame, resource, access, self._frame.key_values(resource, key))))
 
-    def list(self, model: type[Any], *, limit: int = 100) -> list[dict[str, Any]]:
+    def list(self, model: type[Any], *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """The first rows that this caller may read, by key."""
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
@@ -138,7 +138,7 @@ class Call:
             raise Refusal(NOT_FOUND if operation is Operation.READ else FORBIDDEN)
         return access
 
-    def _rows(self, statement: Statement) -> list[Any]:
+    def _rows(self, statement: Statement) -> Sequence[Any]:
         found = self.db.connection().exec_driver_sql(statement.text, tuple(statement.arguments))
         return [tuple(row) for row in found] if found.returns_rows else []
 

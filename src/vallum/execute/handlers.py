@@ -18,7 +18,7 @@ from vallum.declare.route import Handler, Route
 from vallum.execute.call import Call
 from vallum.execute.frame import Frame
 from vallum.execute.rows import check_epoch, locate, reread
-from vallum.execute.session import Ledger
+from vallum.execute.session import Ledger, key_text
 from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
 from vallum.store.ports import Script, WithSession
 from vallum.validate.models import Models
@@ -67,7 +67,7 @@ def act(
         return _settled(frame, result)
 
     result = yield WithSession(work)
-    yield from _record(frame, route, ledger)
+    yield from _record(frame, route, key_text(resource.key, key), ledger)
     return (yield from _shown(frame, result))
 
 
@@ -83,7 +83,7 @@ def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: An
         return _settled(frame, result)
 
     result = yield WithSession(work)
-    yield from _record(frame, route, ledger)
+    yield from _record(frame, route, None, ledger)
     return (yield from _shown(frame, result))
 
 
@@ -99,14 +99,8 @@ def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call
         return result
 
     result = yield WithSession(inside)
-    yield from _record(frame, route, ledger)
+    yield from _record(frame, route, None, ledger)
     return result
-
-
-def permitted(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) -> Script[None]:
-    """Whether an async action may run on its row; the row is not held while it does."""
-    yield from check_epoch(frame)
-    yield from _locked(frame, route, access, key)
 
 
 def answer(frame: Frame, result: Any) -> Script[Result]:
@@ -142,13 +136,15 @@ def _shown(frame: Frame, result: Any) -> Script[Result]:
     return Result(None) if seen is None or seen.json is None else Result(seen.json, seen.tag)
 
 
-def _record(frame: Frame, route: Route, ledger: Ledger) -> Script[None]:
+def _record(frame: Frame, route: Route, key: str | None, ledger: Ledger) -> Script[None]:
     """The audit rows of a handler: the call itself, each row that it changed, each rule that it went past."""
-    lines: list[tuple[str, str, str, tuple[str, ...], str | None]] = [("act", route.path, "{}", (), None)]
-    lines += [(verb, table, key, fields, None) for verb, table, key, fields in ledger.changes]
-    lines += [("unrestricted", route.path, "{}", (), reason) for reason in ledger.reasons]
-    for verb, resource, key, fields, note in lines:
+    lines: list[tuple[str, str, str | None, tuple[str, ...], str | None]] = [("act", route.path, key, (), None)]
+    lines += [(verb, table, changed, fields, None) for verb, table, changed, fields in ledger.changes]
+    lines += [("unrestricted", route.path, key, (), reason) for reason in ledger.reasons]
+    for verb, resource, row_key, fields, note in lines:
         yield insert(
-            AuditEvent(frame.now, frame.request_id, frame.principal.id, verb, resource, key, fields, None, None, note),
+            AuditEvent(
+                frame.now, frame.request_id, frame.principal.id, verb, resource, row_key, fields, None, None, note
+            ),
             frame.dialect,
         )

@@ -54,7 +54,7 @@ def list_statement(resource: Resource, access: Access, shape: ListShape, dialect
     if shape.count:
         whole = sql("SELECT count(*) AS n FROM ", table_of(resource, dialect), " WHERE ", any_of(conditions))
         count = sql("(SELECT CAST(counted.n AS TEXT) FROM (", whole, ") counted)")
-    header = sql("SELECT NULL, ", epoch_sql(dialect), ", ", count, ", NULL" * len(terms))
+    header = sql("SELECT NULL, ", epoch_sql(), ", ", count, ", NULL" * len(terms))
     return render(sql(header, " UNION ALL SELECT * FROM (", page, ") page"), dialect)
 
 

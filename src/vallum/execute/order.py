@@ -61,7 +61,9 @@ def _term(resource: Resource, name: str, descending: bool, index: int, dialect: 
     nullable = field.nullable and not field.key
     if dialect == "sqlite":
         return Term(value, value, Param(f"{AFTER}{index}"), descending, nullable)
-    collation = ' COLLATE "C"' if isinstance(field.type, types.String) and not isinstance(field.type, types.Enum) else ""
+    collation = (
+        ' COLLATE "C"' if isinstance(field.type, types.String) and not isinstance(field.type, types.Enum) else ""
+    )
     carried = sql("(", value, ")::text")
     param = Param(f"{AFTER}{index}", None, None, f"::text{cast(field.type, dialect)}")
     return Term(sql(value, collation), carried, param, descending, nullable)

@@ -52,14 +52,20 @@ def missing_references(
         else:
             key = ("reference", frame.rights, resource.name, reference, tuple(touched))
             prepared = frame.plans.get(key, lambda r=reference, t=target, w=touched: _exists(frame, resource, r, t, w))  # type: ignore[misc]
-            values = {**frame.values, **{f"raw_{k}": v for k, v in raw.items()}, **{f"new_{k}": written[k] for k in touched}}
+            values = {
+                **frame.values,
+                **{f"raw_{k}": v for k, v in raw.items()},
+                **{f"new_{k}": written[k] for k in touched},
+            }
             found = bool((yield prepared.bind(values)))
         if not found:
             faults += [Fault(f"/{name}", "reference", MISSING) for name in touched]
     return faults
 
 
-def _exists(frame: Frame, resource: Resource, reference: Reference, target: Resource, touched: Sequence[str]) -> Prepared:
+def _exists(
+    frame: Frame, resource: Resource, reference: Reference, target: Resource, touched: Sequence[str]
+) -> Prepared:
     read = frame.rights.on(target, Operation.READ)
     if read is None:
         raise TypeError("asked only for a readable target")
@@ -74,7 +80,7 @@ def _exists(frame: Frame, resource: Resource, reference: Reference, target: Reso
     return render(sql("SELECT 1 FROM ", table_of(target, frame.dialect), " WHERE ", where), frame.dialect)
 
 
-def children_of(rights: Rights, resource: Resource) -> list[Child]:
+def children_of(resource: Resource) -> list[Child]:
     """Foreign keys that delete or change rows of other tables when a row of this resource goes."""
     found = []
     for table in resource.table.metadata.tables.values():
@@ -91,7 +97,7 @@ def refuse_orphans(frame: Frame, resource: Resource, values: Mapping[str, Value]
     Raises:
         Refusal: IN_USE.
     """
-    for child in children_of(frame.rights, resource):
+    for child in children_of(resource):
         key = ("orphans", frame.rights, resource.name, child.constraint)
         prepared = frame.plans.get(key, lambda c=child: _orphans(frame, resource, c))  # type: ignore[misc]
         if (yield prepared.bind(values)):

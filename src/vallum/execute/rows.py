@@ -60,7 +60,7 @@ def check_epoch(frame: Frame) -> Script[None]:
     """
     if frame.principal.id is None:
         return
-    prepared = frame.plans.get(("epoch", frame.dialect), lambda: render(sql("SELECT ", epoch_sql(frame.dialect)), frame.dialect))
+    prepared = frame.plans.get(("epoch", frame.dialect), lambda: render(sql("SELECT ", epoch_sql()), frame.dialect))
     rows = yield prepared.bind(frame.values)
     if rows[0][0] != str(frame.principal.epoch):
         raise Moved
@@ -98,7 +98,9 @@ def reread(frame: Frame, resource: Resource, access: Access | None, values: Mapp
     return _seen(rows[0], ()) if rows else None
 
 
-def record(frame: Frame, resource: Resource, verb: str, seen: Seen, fields: Sequence[str], after: Seen | None) -> Script[None]:
+def record(
+    frame: Frame, resource: Resource, verb: str, seen: Seen, fields: Sequence[str], after: Seen | None
+) -> Script[None]:
     """Write the audit row in the same transaction."""
     yield insert(
         AuditEvent(

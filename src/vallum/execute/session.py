@@ -7,8 +7,9 @@ on UPDATE; what it reads is. Textual SQL and bulk DML would pass both by, so the
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, final
+from typing import Any, final
 
 from sqlalchemy import ColumnElement, and_, event, false, inspect, or_
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
@@ -20,15 +21,13 @@ from vallum.declare.policy import ME_ROLES, Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
 
-UNRESTRICTED: Final = "vallum_unrestricted"
-
 
 @final
 @dataclass(slots=True, eq=False)
 class Ledger:
     """What a handler changed and why it went past the rules: the audit's part of a transaction.
 
-    `changes` has (verb, table, key as JSON, names of the changed attributes).
+    `changes` has (verb, table, key as a JSON object, names of the changed attributes).
     """
 
     changes: list[tuple[str, str, str, tuple[str, ...]]] = field(default_factory=list)
@@ -38,14 +37,14 @@ class Ledger:
 def guard(session: Session, frame: Frame, ledger: Ledger) -> None:
     """Put the caller's rules on a Session and record what it flushes."""
     criteria = [
-        with_loader_criteria(resource.model, _readable(frame, resource), include_aliases=True, propagate_to_loaders=True)
+        with_loader_criteria(
+            resource.model, _readable(frame, resource), include_aliases=True, propagate_to_loaders=True
+        )
         for resource in frame.rights.api.resources.values()
     ]
     served = frozenset(resource.table for resource in frame.rights.api.resources.values())
 
     def restrict(state: ORMExecuteState) -> None:
-        if state.execution_options.get(UNRESTRICTED):
-            return
         if not state.is_orm_statement or not state.is_select:
             raise TypeError("call.db runs ORM SELECTs under the rules; for anything else use call.unrestricted(reason)")
         others = {m.local_table for m in state.all_mappers} - served
@@ -69,11 +68,17 @@ def watch(session: Session, ledger: Ledger) -> None:
                 names = tuple(a.key for a in state.attrs if a.history.has_changes()) if verb != "remove" else ()
                 if verb == "change" and not names:
                     continue
-                keys = state.mapper.primary_key_from_instance(instance)
-                named = {state.mapper.get_property_by_column(c).key: v for c, v in zip(state.mapper.primary_key, keys, strict=True)}
-                ledger.changes.append((verb, state.mapper.local_table.name, json.dumps(named, default=str), names))
+                mapper = state.mapper
+                key = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+                text = key_text(key, mapper.primary_key_from_instance(instance))
+                ledger.changes.append((verb, mapper.local_table.name, text, names))
 
     event.listen(session, "after_flush", note)
+
+
+def key_text(names: Sequence[str], values: Sequence[Any]) -> str:
+    """A key as the audit writes it: a JSON object of texts and numbers."""
+    return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False, default=str)
 
 
 def _readable(frame: Frame, resource: Resource) -> ColumnElement[bool]:
@@ -107,4 +112,5 @@ def _bound(frame: Frame, expression: ColumnElement[Any]) -> ColumnElement[Any]:
             return BindParameter(None, frame.values[element.key], type_=element.type, unique=True)
         return None
 
-    return visitors.replacement_traverse(expression, {}, replace)
+    bound: ColumnElement[Any] = visitors.replacement_traverse(expression, {}, replace)
+    return bound

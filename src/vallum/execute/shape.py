@@ -123,7 +123,10 @@ def row_select(
     ]
     inner.append(sql(access.mask(), f" AS {MASK}"))
     inner += [sql(column, f" AS x{index}") for index, column in enumerate(extra)]
-    outer: list[Part] = [masked_json(resource, access, names, "p", dialect), *(f"p.x{index}" for index in range(len(extra)))]
+    outer: list[Part] = [
+        masked_json(resource, access, names, "p", dialect),
+        *(f"p.x{index}" for index in range(len(extra))),
+    ]
     # OFFSET 0 keeps PostgreSQL from evaluating the mask once a column.
     return sql(
         "SELECT ", joined(", ", outer), " FROM (SELECT ", joined(", ", inner), " FROM ", source, " WHERE ", condition,
@@ -131,7 +134,7 @@ def row_select(
     )  # fmt: skip
 
 
-def epoch_sql(dialect: DialectName) -> Sql:
+def epoch_sql() -> Sql:
     """The caller's present epoch as text; NULL when it is gone or anonymous."""
     return sql(
         "(SELECT CAST(epoch AS TEXT) FROM vallum_principal WHERE vallum_principal.id = ",
@@ -143,7 +146,9 @@ def epoch_sql(dialect: DialectName) -> Sql:
 def _object(resource: Resource, pairs: Sequence[tuple[str, Sql]], dialect: DialectName) -> Sql:
     """A JSON object whose values may hold parameters (a column_property with a constant)."""
     marks = {name: f"\x00{index}\x00" for index, (name, _) in enumerate(pairs)}
-    text = json_object([(name, json_value(resource.fields[name].type, marks[name], dialect)) for name, _ in pairs], dialect)
+    text = json_object(
+        [(name, json_value(resource.fields[name].type, marks[name], dialect)) for name, _ in pairs], dialect
+    )
     parts: list[Part] = []
     for index, piece in enumerate(text.split("\x00")):
         parts.append(pairs[int(piece)][1] if index % 2 else piece)

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement
 from sqlalchemy.sql.base import SchemaEventTarget
-from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
-from sqlalchemy.sql.schema import ColumnElementColumnDefault
+from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 
 from vallum.declare.policy import ME_ATTRIBUTE
 from vallum.declare.resource import Field, Resource
@@ -28,7 +27,8 @@ Assignment = tuple[str, Sql]
 def body_assignments(resource: Resource, names: Sequence[str], dialect: DialectName) -> list[Assignment]:
     """The client's fields."""
     return [
-        (column_name(resource.fields[n], dialect), sql(value_param(resource.fields[n], f"{NEW}{n}", dialect))) for n in names
+        (column_name(resource.fields[n], dialect), sql(value_param(resource.fields[n], f"{NEW}{n}", dialect)))
+        for n in names
     ]
 
 
@@ -59,7 +59,8 @@ def default_assignments(
     resource: Resource, taken: Sequence[str], dialect: DialectName, *, update: bool
 ) -> tuple[list[Assignment], tuple[str, ...]]:
     """The model's `default=` (or `onupdate=`) of columns that nobody else writes; the second part names those made by
-    a Python function, whose values :func:`made_values` gives at each request."""
+    a Python function, whose values :func:`made_values` gives at each request.
+    """
     found: list[Assignment] = []
     made: list[str] = []
     for name, field in resource.fields.items():

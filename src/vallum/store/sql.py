@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, final
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, literal_column, select
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -150,7 +150,7 @@ class _Marking:
     vallum_binds: list[BindParameter[Any]]
     vallum_roles: tuple[str, ...]
 
-    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **kwargs: Any) -> str:
+    def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
         if bindparam.key == ME_ROLES:
             return self._set_of(
                 [BindParameter(None, role, type_=bindparam.type, unique=True) for role in self.vallum_roles]
@@ -226,9 +226,10 @@ def expression_sql(expression: ColumnElement[Any], table: Table, dialect: Dialec
     return sql(*wrapped.parts[:-1], last.removesuffix(" IS NOT NULL"))
 
 
-def value_sql(expression: ColumnElement[Any], dialect: DialectName) -> Sql:
+def value_sql(expression: ColumnElement[Any] | TextClause, dialect: DialectName) -> Sql:
     """Compile a value that stands on its own: a constant, a SQL function."""
-    text, binds = _compile(select(expression.label("vallum_value")), dialect, ())
+    value = literal_column(expression.text) if isinstance(expression, TextClause) else expression
+    text, binds = _compile(select(value.label("vallum_value")), dialect, ())
     if not text.startswith("SELECT ") or not text.endswith(" AS vallum_value"):
         raise DeclarationError("value-form", str(expression), "Give a constant, a caller's value or a SQL function.")
     return _fragment(text.removeprefix("SELECT ").removesuffix(" AS vallum_value"), binds, dialect)

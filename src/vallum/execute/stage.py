@@ -1,0 +1,243 @@
+"""Stage 6, execute: one statement that carries the rule inside it, or one transaction for a write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+from vallum.authenticate.stage import Identified
+from vallum.authorise.stage import Authorised
+from vallum.crypto.digest import etag128
+from vallum.execute import handlers, writes
+from vallum.execute.call import Call
+from vallum.execute.filters import FILTER
+from vallum.execute.frame import Frame, Moved, Plans, caller_values
+from vallum.execute.handlers import Result
+from vallum.execute.item import item_statement
+from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.order import AFTER
+from vallum.execute.rows import Seen, key_parts
+from vallum.execute.session import Ledger
+from vallum.refusals import NOT_FOUND, Refusal
+from vallum.store.ports import Database, Principals, Script
+from vallum.store.sql import DialectName
+from vallum.validate.models import Models
+from vallum.validate.stage import (
+    ActIntent,
+    ChangeIntent,
+    CreateIntent,
+    Intent,
+    ItemIntent,
+    ListIntent,
+    PublicIntent,
+    RemoveIntent,
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page: JSON texts of the rows, the order terms of the last one when there are more, the count if asked for."""
+
+    intent: ListIntent
+    rows: list[str]
+    more: tuple[Any, ...] | None
+    count: int | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row, and its entity tag over everything that the caller may read."""
+
+    intent: ItemIntent
+    json: str
+    tag: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new row: the parts of its key, and what the caller sees of it."""
+
+    intent: CreateIntent
+    key: tuple[Any, ...]
+    json: str | None
+    tag: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the caller sees of a row after its change."""
+
+    intent: ChangeIntent
+    json: str | None
+    tag: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The row is gone."""
+
+    intent: RemoveIntent
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a handler or a public route answers; no body when `body` is None."""
+
+    intent: ActIntent | PublicIntent
+    media_type: str
+    body: bytes | None
+    tag: str | None
+
+
+Outcome: TypeAlias = Listed | Found | Created | Changed | Removed | Returned
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What the stage works with."""
+
+    database: Database
+    principals: Principals
+    plans: Plans
+    models: Models
+    dialect: DialectName
+
+
+async def execute(intent: Intent, execution: Execution) -> Outcome:
+    """Run it.
+
+    Raises:
+        Refusal: NOT_FOUND, FORBIDDEN, STALE, CONFLICT and the rest of the table's execute section.
+        Moved: the caller's epoch is another one; nothing was written.
+    """
+    if isinstance(intent, ListIntent):
+        return await _list(intent, execution)
+    if isinstance(intent, ItemIntent):
+        return await _item(intent, execution)
+    if isinstance(intent, PublicIntent):
+        return await _public(intent)
+    frame = frame_of(intent.authorised, execution)
+    database = execution.database
+    if isinstance(intent, CreateIntent):
+        seen = await database.write(lambda: writes.create(frame, intent.resource, intent.access, intent.values))
+        return Created(intent, key_parts(intent.resource, seen.key_json), seen.json, seen.tag)
+    if isinstance(intent, ChangeIntent):
+        seen = await database.write(lambda: _change(frame, intent))
+        return Changed(intent, seen.json, seen.tag)
+    if isinstance(intent, RemoveIntent):
+        await database.write(lambda: writes.remove(frame, intent.resource, intent.access, intent.key, intent.if_match))
+        return Removed(intent)
+    result = await _act(intent, frame, execution)
+    return Returned(intent, "application/json", None if result.json is None else result.json.encode(), result.tag)
+
+
+def frame_of(authorised: Authorised, execution: Execution) -> Frame:
+    """The request's view of the store."""
+    identified = authorised.metered.identified
+    request = identified.admitted.request
+    return Frame(
+        principal=identified.principal,
+        rights=authorised.rights,
+        dialect=execution.dialect,
+        plans=execution.plans,
+        request_id=request.id,
+        now=request.received_at,
+        values=caller_values(identified.principal, request.received_at),
+    )
+
+
+async def check_current(identified: Identified, principals: Principals) -> None:
+    """Compare the epoch of a caller that is about to be refused without a statement.
+
+    Raises:
+        Moved: it is another one.
+    """
+    principal = identified.principal
+    if principal.id is not None and await principals.epoch(principal.id) != principal.epoch:
+        raise Moved
+
+
+async def _list(intent: ListIntent, execution: Execution) -> Listed:
+    query, resource, access = intent.query, intent.resource, intent.access
+    shape = ListShape(
+        intent.fields,
+        tuple([(name, operator) for name, operator, _ in intent.filters]),
+        query.sort,
+        None if intent.after is None else tuple([value is None for value in intent.after]),
+        query.count is not None,
+    )
+    dialect = execution.dialect
+    key = (access, shape)
+    prepared = execution.plans.get(key, lambda: list_statement(resource, access, shape, dialect))
+    identified = intent.authorised.metered.identified
+    values = caller_values(identified.principal, identified.admitted.request.received_at)
+    values[LIMIT] = query.limit + 1
+    for index, (_, _, value) in enumerate(intent.filters):
+        values[f"{FILTER}{index}"] = value
+    for index, value in enumerate(intent.after or ()):
+        values[f"{AFTER}{index}"] = value
+    rows = await execution.database.read(prepared.bind(values))
+    header = rows[0]
+    _same_epoch(identified, header[1])
+    page = rows[1 : query.limit + 1]
+    more = tuple(page[-1][3:]) if len(rows) > query.limit + 1 else None
+    return Listed(intent, [row[0] for row in page], more, None if header[2] is None else int(header[2]))
+
+
+async def _item(intent: ItemIntent, execution: Execution) -> Found:
+    resource, access, dialect = intent.resource, intent.access, execution.dialect
+    prepared = execution.plans.get((access, "item"), lambda: item_statement(resource, access, dialect))
+    frame = frame_of(intent.authorised, execution)
+    rows = await execution.database.read(prepared.bind(frame.key_values(resource, intent.key)))
+    _same_epoch(intent.authorised.metered.identified, rows[0][1])
+    if len(rows) == 1:
+        raise Refusal(NOT_FOUND)
+    text: str = rows[1][0]
+    return Found(intent, text, etag128(text.encode()))
+
+
+def _same_epoch(identified: Identified, epoch: str | None) -> None:
+    principal = identified.principal
+    if principal.id is not None and epoch != str(principal.epoch):
+        raise Moved
+
+
+def _change(frame: Frame, intent: ChangeIntent) -> Script[Seen]:
+    return writes.change(frame, intent.resource, intent.access, intent.key, intent.values, intent.if_match)
+
+
+async def _public(intent: PublicIntent) -> Returned:
+    static = intent.authorised.route.static
+    if static is None:
+        raise TypeError("a public route has a static answer")
+    media_type, body = await static()
+    return Returned(intent, media_type, body, None)
+
+
+async def _act(intent: ActIntent, frame: Frame, execution: Execution) -> Result:
+    handler, route, database, models = intent.handler, intent.authorised.route, execution.database, execution.models
+    if not handler.asynchronous:
+        if intent.access is None:
+            return await database.write(lambda: handlers.serve(frame, models, route, handler, intent.body))
+        access = intent.access
+        return await database.write(
+            lambda: handlers.act(frame, models, route, handler, access, intent.key, intent.body)
+        )
+    if intent.access is not None:
+        raise TypeError("start-up refuses an async action")
+
+    async def transact(work: Callable[[Call], Any]) -> Any:
+        return await database.write(lambda: handlers.transaction(frame, models, route, work))
+
+    call = Call(frame, models, transact, None, Ledger())
+    arguments = () if handler.body is None else (intent.body,)
+    result = await handler.function(call, *arguments)
+    return await database.write(lambda: handlers.answer(frame, result))

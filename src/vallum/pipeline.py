@@ -1,0 +1,144 @@
+"""The path of a request, on one screen. There is no other way in.
+
+    bytes → edge → authenticate → throttle → authorise → validate → execute → respond → bytes
+            Admitted  Identified    Metered    Authorised   Intent     Outcome    Reply
+
+Each stage takes the ticket of the stage before it, so none can be skipped. Any may refuse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Any, Protocol, final
+
+from vallum import defaults
+from vallum.authenticate.stage import Authenticator, authenticate
+from vallum.authorise.stage import Policy, authorise
+from vallum.edge.stage import Edge, Preflight, admit
+from vallum.execute.frame import Moved
+from vallum.execute.stage import Execution, Outcome, check_current, execute
+from vallum.refusals import BUSY, INTERNAL, REQUEST_TIMEOUT, Refusal
+from vallum.request import Receive, Replayable
+from vallum.respond.stage import Reply, Response, Ticket, preflight, refuse, respond
+from vallum.throttle.stage import Meter, Metered, counted_already, throttle
+from vallum.validate.body import ClientGone
+from vallum.validate.stage import Validation, validate
+
+
+class Journal(Protocol):
+    """Where each answer and each failure of ours is written down."""
+
+    def answered(self, passage: Passage, reply: Reply) -> None:
+        """One line a request."""
+
+    def failed(self, request_id: str, error: BaseException) -> None:
+        """An exception that is an error of this program."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages' own equipment, built once at start."""
+
+    edge: Edge
+    authenticator: Authenticator
+    meter: Meter
+    policy: Policy
+    validation: Validation
+    execution: Execution
+    response: Response
+    journal: Journal
+
+
+async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline, now: float) -> Reply:
+    """One request, from the server's scope to the reply; raises only when the client has left."""
+    passage = Passage(pipeline, Replayable(receive), now)
+    try:
+        async with asyncio.timeout(defaults.REQUEST_SECONDS):
+            reply = await passage.run(scope)
+    except Refusal as refusal:
+        reply = passage.refused(refusal)
+    except TimeoutError:
+        reply = passage.refused(Refusal(REQUEST_TIMEOUT))
+    except ClientGone:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
+        pipeline.journal.failed(passage.request_id, error)
+        reply = passage.refused(Refusal(INTERNAL))
+    pipeline.journal.answered(passage, reply)
+    return reply
+
+
+@final
+class Passage:
+    """One request on its way.
+
+    Attributes:
+        ticket: of the last stage that was passed.
+        marks: nanoseconds at the end of each stage that was passed, the start first.
+        refusal: why it ended early, or None.
+    """
+
+    __slots__ = ("marks", "now", "pipeline", "receive", "refusal", "request_id", "ticket")
+
+    def __init__(self, pipeline: Pipeline, receive: Replayable, now: float) -> None:
+        self.pipeline = pipeline
+        self.receive = receive
+        self.now = now
+        self.request_id = ""
+        self.ticket: Ticket = None
+        self.refusal: Refusal | None = None
+        self.marks = [perf_counter_ns()]
+
+    async def run(self, scope: Mapping[str, Any]) -> Reply:
+        """The seven stages."""
+        pipeline, passed = self.pipeline, self.marks.append
+        admitted = admit(scope, self.receive, pipeline.edge, self.now)
+        self.request_id = admitted.request.id
+        if isinstance(admitted, Preflight):
+            return preflight(admitted, pipeline.response)
+        self.ticket = admitted
+        passed(perf_counter_ns())
+        identified = self.ticket = await authenticate(admitted, pipeline.authenticator)
+        passed(perf_counter_ns())
+        metered = self.ticket = throttle(identified, pipeline.meter)
+        passed(perf_counter_ns())
+        try:
+            outcome = await self._carry_out(metered)
+        except Moved:
+            outcome = await self._again(metered)
+        passed(perf_counter_ns())
+        return respond(outcome, pipeline.response)
+
+    async def _carry_out(self, metered: Metered) -> Outcome:
+        """Authorise, validate, execute. What is refused before a statement is refused by the caller's present rights."""
+        pipeline, passed = self.pipeline, self.marks.append
+        try:
+            authorised = self.ticket = authorise(metered, pipeline.policy)
+            passed(perf_counter_ns())
+            intent = await validate(authorised, pipeline.validation)
+            passed(perf_counter_ns())
+        except Refusal:
+            await check_current(metered.identified, pipeline.execution.principals)
+            raise
+        return await execute(intent, pipeline.execution)
+
+    async def _again(self, metered: Metered) -> Outcome:
+        """The caller's epoch moved: it is loaded anew, and the rest of the path runs once more. It is counted once."""
+        pipeline = self.pipeline
+        pipeline.authenticator.forget(metered.identified)
+        self.receive.rewind()
+        identified = self.ticket = await authenticate(metered.identified.admitted, pipeline.authenticator)
+        try:
+            return await self._carry_out(counted_already(metered, identified))
+        except Moved as error:
+            raise Refusal(BUSY, retry_after_seconds=1) from error
+
+    def refused(self, refusal: Refusal) -> Reply:
+        """The answer to a refusal, at whatever stage."""
+        self.refusal = refusal
+        self.request_id = self.request_id or self.pipeline.edge.request_id()
+        return refuse(refusal, self.ticket, self.request_id, self.now, self.pipeline.response)

@@ -1,0 +1,190 @@
+"""Stage 7, respond: bytes. The only place that turns outcomes and refusals into HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+from urllib.parse import quote
+
+from vallum.authenticate.stage import Identified
+from vallum.authorise.stage import Authorised
+from vallum.edge.cors import Cors, cors_headers
+from vallum.edge.stage import Admitted, Preflight
+from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned
+from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
+from vallum.request import Request
+from vallum.respond.headers import FixedHeaders, Header
+from vallum.throttle.stage import Metered
+from vallum.validate.cursor import Cursors
+
+Ticket: TypeAlias = Admitted | Identified | Metered | Authorised | None
+"""The last ticket before a refusal."""
+
+REALM: Final = b'Bearer realm="api"'
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, header fields and body, ready for the server."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the stage works with.
+
+    Attributes:
+        public_url: the one origin of links, without a slash at the end.
+        problems: where the pages of the refusals are; the code is appended.
+        date: the HTTP date of a Unix second (RFC 9110 §5.6.7).
+    """
+
+    fixed: FixedHeaders
+    cursors: Cursors
+    public_url: str
+    problems: str
+    cors: Cors
+    date: Callable[[float], bytes]
+
+
+def respond(outcome: Outcome, response: Response) -> Reply:
+    """The answer to a request that was carried out."""
+    authorised = outcome.intent.authorised
+    request = authorised.metered.identified.admitted.request
+    status, headers, body = _render(outcome, request, response)
+    headers += _common(request, authorised.metered, response)
+    return Reply(status, headers, body)
+
+
+def _render(outcome: Outcome, request: Request, response: Response) -> tuple[int, list[Header], bytes]:
+    if isinstance(outcome, Listed):
+        return _page(outcome, request, response)
+    if isinstance(outcome, Found):
+        return _row(outcome, response)
+    if isinstance(outcome, Created):
+        location = "/".join([request.path, ",".join(quote(_text(part), safe="") for part in outcome.key)])
+        status, headers, body = _written(201, outcome.json, outcome.tag, response)
+        return status, [*headers, (b"location", f"{response.public_url}{location}".encode())], body
+    if isinstance(outcome, Changed):
+        return _written(200 if outcome.json is not None else 204, outcome.json, outcome.tag, response)
+    if isinstance(outcome, Removed):
+        return 204, list(response.fixed.bare), b""
+    return _returned(outcome, response)
+
+
+def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, list[Header], bytes]:
+    headers = list(response.fixed.json)
+    cursor = b"null"
+    if outcome.more is not None:
+        text = response.cursors.make(outcome.more, outcome.intent.context)
+        cursor = f'"{text}"'.encode()
+        kept = [p for p in request.query.split("&") if p and not p.startswith("after=")]
+        target = f"{response.public_url}{request.path}?{'&'.join([*kept, f'after={text}'])}"
+        headers.append((b"link", f'<{target}>; rel="next"'.encode()))
+    count = b"" if outcome.count is None else b',"count":%d' % outcome.count
+    body = b"".join((b'{"items":[', ",".join(outcome.rows).encode(), b'],"next":', cursor, count, b"}"))
+    return 200, headers, body
+
+
+def _row(outcome: Found, response: Response) -> tuple[int, list[Header], bytes]:
+    intent = outcome.intent
+    tag = (b"etag", f'"{outcome.tag}"'.encode())
+    if intent.if_none_match is not None and intent.if_none_match.matches_weakly(outcome.tag):
+        return 304, [*response.fixed.bare, tag], b""
+    text = outcome.json
+    if intent.fields is not None:
+        row = json.loads(text)
+        text = json.dumps(
+            {k: v for k, v in row.items() if k in intent.fields}, ensure_ascii=False, separators=(",", ":")
+        )
+    return 200, [*response.fixed.json, tag], text.encode()
+
+
+def _written(status: int, text: str | None, tag: str | None, response: Response) -> tuple[int, list[Header], bytes]:
+    if text is None or tag is None:
+        return status, list(response.fixed.bare), b""
+    return status, [*response.fixed.json, (b"etag", f'"{tag}"'.encode())], text.encode()
+
+
+def _returned(outcome: Returned, response: Response) -> tuple[int, list[Header], bytes]:
+    if outcome.body is None:
+        return 204, list(response.fixed.bare), b""
+    headers = [*response.fixed.bare, (b"content-type", outcome.media_type.encode())]
+    if outcome.tag is not None:
+        headers.append((b"etag", f'"{outcome.tag}"'.encode()))
+    return 200, headers, outcome.body
+
+
+def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, response: Response) -> Reply:
+    """The answer to a request that a stage refused: a problem document (RFC 9457)."""
+    reason = refusal.reason
+    problem: dict[str, Any] = {
+        "type": f"{response.problems}{reason.code}",
+        "title": reason.title,
+        "status": reason.status,
+        "detail": refusal.detail,
+        "code": reason.code,
+        "request_id": request_id,
+    }
+    if refusal.faults:
+        problem["errors"] = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in refusal.faults]
+    if refusal.violated:
+        problem["violated_policies"] = list(refusal.violated)
+    headers: list[Header] = [*response.fixed.problem, *_challenge(refusal)]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    if reason.status == 405:
+        headers.append((b"allow", ", ".join(refusal.allow).encode()))
+    headers += refusal.headers
+    request, metered = _behind(ticket)
+    if request is not None:
+        headers += _common(request, metered, response)
+    else:
+        headers += [(b"x-request-id", request_id.encode()), (b"date", response.date(now))]
+    return Reply(reason.status, headers, json.dumps(problem, ensure_ascii=False).encode())
+
+
+def preflight(answer: Preflight, response: Response) -> Reply:
+    """The answer to a browser's question about another origin: static data, 204."""
+    headers = [*response.fixed.bare, *answer.headers]
+    headers += [(b"x-request-id", answer.request.id.encode()), (b"date", response.date(answer.request.received_at))]
+    return Reply(204, headers, b"")
+
+
+def _challenge(refusal: Refusal) -> list[Header]:
+    """`WWW-Authenticate` of a 401 (RFC 6750 §3)."""
+    if refusal.reason is CREDENTIAL_MISSING:
+        return [(b"www-authenticate", REALM)]
+    if refusal.reason is CREDENTIAL_INVALID:
+        return [(b"www-authenticate", REALM + b', error="invalid_token"')]
+    return []
+
+
+def _common(request: Request, metered: Metered | None, response: Response) -> list[Header]:
+    """What every answer says once there is a request: its id, the date, the limits, the origin's permission."""
+    headers: list[Header] = [(b"x-request-id", request.id.encode()), (b"date", response.date(request.received_at))]
+    if metered is not None:
+        headers += metered.limits
+    origin = request.headers.get(b"origin")
+    if origin is not None:
+        headers += cors_headers(origin, response.cors)
+    return headers
+
+
+def _behind(ticket: Ticket) -> tuple[Request | None, Metered | None]:
+    """The request and the meter's ticket, as far as the path came."""
+    metered = ticket.metered if isinstance(ticket, Authorised) else ticket
+    identified = metered.identified if isinstance(metered, Metered) else metered
+    admitted = identified.admitted if isinstance(identified, Identified) else identified
+    return (None if admitted is None else admitted.request), (metered if isinstance(metered, Metered) else None)
+
+
+def _text(part: Any) -> str:
+    return part if isinstance(part, str) else json.dumps(part)

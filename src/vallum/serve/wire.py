@@ -1,0 +1,201 @@
+"""Builds the pipeline: the only place that chooses adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, final
+
+from vallum import defaults
+from vallum.authenticate.stage import Authenticator
+from vallum.authorise.stage import Policy
+from vallum.crypto.random import request_id
+from vallum.crypto.sealed import Sealer
+from vallum.declare.app import API
+from vallum.declare.route import Kind, Route, Verb
+from vallum.edge.cors import Cors
+from vallum.edge.host import allowed_hosts
+from vallum.edge.proxy import Proxy
+from vallum.edge.routes import RouteTable
+from vallum.edge.stage import Edge
+from vallum.execute.frame import Plans
+from vallum.execute.stage import Execution
+from vallum.pipeline import Journal, Pipeline
+from vallum.respond.headers import fixed_headers
+from vallum.respond.stage import Response
+from vallum.serve.keyring import Keyring, cursor_secret
+from vallum.store.memory import AddressLimiter
+from vallum.store.ports import Database, Principals
+from vallum.store.sqlite import SqliteDatabase
+from vallum.store.windows import load_windows, save_windows
+from vallum.throttle.gcra import conform
+from vallum.throttle.stage import Meter
+from vallum.validate.cursor import Cursors
+from vallum.validate.models import Models
+from vallum.validate.stage import Validation
+
+Clock = Callable[[], float]
+
+DATABASE_FILE = "vallum.db"
+KEYS_FOLDER = "keys"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What of the settings the path needs (see `serve.settings` for their meaning)."""
+
+    data: Path
+    dev: bool
+    public_url: str
+    allowed_hosts: Sequence[str]
+    trusted_proxies: Sequence[str] = ()
+    unix_socket: Path | None = None
+    address_per_second: float = defaults.ADDRESS_PER_SECOND
+    address_burst: int = defaults.ADDRESS_BURST
+    passphrase: bytes | None = None
+
+
+@final
+@dataclass(slots=True)
+class Service:
+    """An open API: its pipeline, and what must be closed in the end."""
+
+    api: API
+    pipeline: Pipeline
+    database: SqliteDatabase
+    keyring: Keyring
+    _behind: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the store, take the counters up again, call the application's starters.
+
+        Raises:
+            StoreError: the store is missing, open to others or of another version.
+        """
+        await self.database.start()
+        self.pipeline.meter.restore(await self.database.write(load_windows()))
+        for starter in self.api.starters:
+            await _called(starter)
+        self._behind = asyncio.create_task(self._write_behind())
+
+    async def stop(self) -> None:
+        """Call the stoppers, write the counters, finish the queued writes, close."""
+        if self._behind is not None:
+            self._behind.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._behind
+        for stopper in self.api.stoppers:
+            await _called(stopper)
+        await self._save_counters()
+        await self.database.stop()
+
+    async def _write_behind(self) -> None:
+        while True:
+            await asyncio.sleep(defaults.COUNTER_FLUSH_SECONDS)
+            await self._save_counters()
+
+    async def _save_counters(self) -> None:
+        rows = self.pipeline.meter.take_dirty()
+        if not rows:
+            return
+        try:
+            await self.database.write(save_windows(rows))
+        except Exception as error:  # noqa: BLE001  # the next round tries again; the counters themselves are in memory
+            self.pipeline.meter.put_back(rows)
+            self.pipeline.journal.failed("counters", error)
+
+
+def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Service:
+    """Wire the stages for one process with SQLite and counters in memory."""
+    database = SqliteDatabase(place.data / DATABASE_FILE)
+    folder = place.data / KEYS_FOLDER
+    keyring = Keyring(folder, database.read, database.dialect, clock, place.passphrase)
+    limiter = AddressLimiter(conform, per_second=place.address_per_second, burst=place.address_burst)
+    models = Models()
+    cursors = Cursors(Sealer(cursor_secret(folder), "cursor"))
+    cors = Cors(api.cors)
+    pipeline = Pipeline(
+        edge=Edge(
+            routes=RouteTable([*api.routes.values(), *own_routes(keyring)]),
+            hosts=allowed_hosts(place.allowed_hosts),
+            limiter=limiter,
+            request_id=request_id,
+            proxy=_proxy(place),
+            cors=cors,
+        ),
+        authenticator=Authenticator(
+            database,
+            keyring,
+            issuer=place.public_url,
+            audience=place.public_url,
+            failed=limiter.record_failure,
+        ),
+        meter=Meter(api.plans),
+        policy=Policy(api, database.dialect),
+        validation=Validation(models, cursors),
+        execution=_execution(database, database, models),
+        response=Response(
+            fixed=fixed_headers(defaults.HSTS_DEVELOPMENT_SECONDS if place.dev else defaults.HSTS_SECONDS),
+            cursors=cursors,
+            public_url=place.public_url,
+            problems=f"{place.public_url}/problems/",
+            cors=cors,
+            date=HttpDate(),
+        ),
+        journal=journal,
+    )
+    return Service(api, pipeline, database, keyring)
+
+
+def own_routes(keyring: Keyring) -> list[Route]:
+    """What Vallum itself answers, on the same path as everything else."""
+    return [
+        Route(
+            path="/.well-known/jwks.json",
+            kind=Kind.PUBLIC,
+            methods={"GET": Verb.PUBLIC},
+            name="jwks",
+            static=keyring.jwks,
+            public="Other services verify our tokens with these public keys (RFC 7517).",
+        )
+    ]
+
+
+@final
+class HttpDate:
+    """The HTTP date (RFC 9110 §5.6.7), made once a second."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = b""
+
+    def __call__(self, now: float) -> bytes:
+        """The date of a Unix time."""
+        second = int(now)
+        if second != self._second:
+            self._second, self._text = second, formatdate(second, usegmt=True).encode()
+        return self._text
+
+
+def _execution(database: Database, principals: Principals, models: Models) -> Execution:
+    return Execution(database, principals, Plans(), models, database.dialect)
+
+
+def _proxy(place: Place) -> Proxy | None:
+    if not place.trusted_proxies and place.unix_socket is None:
+        return None
+    return Proxy.of(place.trusted_proxies, unix_socket=place.unix_socket is not None)
+
+
+async def _called(function: Callable[[], Any]) -> None:
+    result = function()
+    if inspect.isawaitable(result):
+        await result

@@ -1,0 +1,276 @@
+"""A client for tests: it walks the whole path of a request, in the process, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, TypeVar, final
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from vallum import defaults
+from vallum.declare.app import API
+from vallum.pipeline import Passage, answer
+from vallum.respond.stage import Reply
+from vallum.serve import create
+from vallum.serve.wire import Place, Service, build_service
+
+T = TypeVar("T")
+
+ORIGIN: Final = "https://testserver"
+ADDRESS: Final = ("192.0.2.1", 50000)
+"""Of documentation (RFC 5737); the client's."""
+PLENTY: Final = 1_000_000
+
+
+@final
+@dataclass(slots=True)
+class Failures:
+    """The journal of a test: what went wrong on our side is raised in the test."""
+
+    errors: list[BaseException] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+
+    def answered(self, passage: Passage, _: Reply) -> None:
+        """Keep the last hundred."""
+        self.passages.append(passage)
+        del self.passages[:-100]
+
+    def failed(self, _: str, error: BaseException) -> None:
+        """Keep it for the client to raise."""
+        self.errors.append(error)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in lower case."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.content)
+
+
+@final
+class _Running:
+    """A service on an event loop of its own, shared by all clients of one data directory."""
+
+    open: ClassVar[dict[Path, _Running]] = {}
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, api: API, data: Path, clock: Callable[[], float]) -> None:
+        self.users = 0
+        self.data = data
+        self.clock = clock
+        self.journal = Failures()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="vallum-testing", daemon=True)
+        self.thread.start()
+        self.service: Service = build_service(api, _place(data), self.journal, clock)
+        self.run(self.service.start())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
+
+    def stop(self) -> None:
+        self.run(self.service.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    @classmethod
+    def join(cls, api: API, data: Path, clock: Callable[[], float]) -> _Running:
+        with cls.lock:
+            running = cls.open.get(data)
+            if running is None:
+                running = cls.open[data] = cls(api, data, clock)
+            running.users += 1
+            return running
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                del self.open[self.data]
+                self.stop()
+
+
+@final
+class Client:
+    """Calls an API as one of its accounts, through every stage of the path.
+
+    Args:
+        api: the API.
+        as_: name of the account; None for a caller without a credential.
+        data: a data directory made by :func:`create_database`; a temporary one with `api.accounts` when omitted.
+        clock: Unix seconds; the real time when omitted.
+    """
+
+    def __init__(
+        self, api: API, as_: str | None = None, data: Path | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._temporary = None if data is not None else tempfile.TemporaryDirectory(prefix="vallum-")
+        if self._temporary is not None:
+            data = Path(self._temporary.name) / "data"
+            create_database(api, data, clock=clock)
+        if data is None:
+            raise TypeError("there is a data directory by now")
+        self._running = _Running.join(api, data.resolve(), clock)
+        self._as = as_
+        self._token: tuple[str, float] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the service when this was its last client."""
+        self._running.leave()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def service(self) -> Service:
+        """The service behind the client, for tests that look inside."""
+        return self._running.service
+
+    @property
+    def token(self) -> str | None:
+        """An access token of the account."""
+        if self._as is None:
+            return None
+        now = self._running.clock()
+        if self._token is None or now >= self._token[1]:
+            issued = self._running.service.keyring.issue(
+                self._as, issuer=ORIGIN, audience=ORIGIN, lifetime_seconds=defaults.TOKEN_SECONDS
+            )
+            self._token = (self._running.run(issued), now + defaults.TOKEN_SECONDS / 2)
+        return self._token[0]
+
+    def get(
+        self, path: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """`GET path?params`."""
+        return self.request("GET", path, params=params, headers=headers)
+
+    def post(self, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """`POST path` with a JSON body."""
+        return self.request("POST", path, json=json, headers=headers)
+
+    def patch(self, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """`PATCH path` with a merge patch."""
+        return self.request("PATCH", path, json=json, headers=headers)
+
+    def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """`DELETE path`."""
+        return self.request("DELETE", path, headers=headers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Any request. `content` is sent as it is; `json` is serialised. Header values override the client's own.
+
+        Raises:
+            BaseException: what went wrong on our side, when the answer is a 500.
+        """
+        body = content if content is not None else (b"" if json is None else _dumped(json))
+        sent = {"host": "testserver"}
+        if self._as is not None and not any(name.lower() == "authorization" for name in headers or {}):
+            sent["authorization"] = f"Bearer {self.token}"
+        if body:
+            sent["content-type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            sent["content-length"] = str(len(body))
+        sent.update({name.lower(): value for name, value in (headers or {}).items()})
+        where, _, query = path.partition("?")
+        if params:
+            query = "&".join(filter(None, [query, urlencode({k: str(v) for k, v in params.items()})]))
+        scope = _scope(method, where, query, [(k.encode(), v.encode()) for k, v in sent.items()])
+        return self.send(scope, body)
+
+    def send(self, scope: Mapping[str, Any], body: bytes = b"") -> Answer:
+        """A raw ASGI scope and body, for requests that no client would send."""
+        running = self._running
+        reply = running.run(answer(scope, _receiver(body), running.service.pipeline, running.clock()))
+        if reply.status == 500 and running.journal.errors:
+            raise running.journal.errors.pop()
+        headers: dict[str, str] = {}
+        for name, value in reply.headers:
+            key = name.decode()
+            headers[key] = f"{headers[key]}, {value.decode()}" if key in headers else value.decode()
+        return Answer(reply.status, headers, reply.body)
+
+
+def create_database(
+    api: API,
+    data: Path,
+    seed: Callable[[Session], Any] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Make a data directory for tests, filled by `seed(db)` and with `api.accounts`."""
+    create.create_database(api, data, now=clock(), seeders=() if seed is None else (seed,))
+
+
+def _place(data: Path) -> Place:
+    """A service under a name of its own, whose one address makes more requests than an ordinary one may."""
+    return Place(
+        data=data,
+        dev=True,
+        public_url=ORIGIN,
+        allowed_hosts=("testserver",),
+        address_per_second=PLENTY,
+        address_burst=PLENTY,
+    )
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _scope(method: str, path: str, query: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": headers,
+        "client": ADDRESS,
+        "server": ("testserver", 443),
+    }
+
+
+def _receiver(body: bytes) -> Callable[[], Awaitable[Mapping[str, object]]]:
+    messages: list[Mapping[str, object]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Mapping[str, object]:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive

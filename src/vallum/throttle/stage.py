@@ -1,0 +1,102 @@
+"""Stage 3, throttle: the caller's budget is claimed in one step, before anything costly is done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+from vallum.authenticate.stage import Identified
+from vallum.declare.plan import Claim, Plan
+from vallum.refusals import QUOTA_EXCEEDED, Refusal
+from vallum.store.memory import CountRow, MemoryCounters, address_key
+from vallum.throttle.budget import Budget, Tally
+from vallum.throttle.headers import LimitHeaders, Pair
+
+STRANGER: Final = "\n"
+"""Stands before the address of an anonymous caller in the store; no account's name has it (they are printable)."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """The request is counted and within the caller's budget.
+
+    `limits` are the header fields that tell the caller so, on whatever answer follows.
+    """
+
+    identified: Identified
+    claim: Claim
+    limits: tuple[Pair, ...]
+
+
+@final
+class Meter:
+    """The plans made ready, and the counters: strangers' in a table of their own, so that they cannot fill ours."""
+
+    def __init__(self, plans: Mapping[str, Plan]) -> None:
+        self.known: MemoryCounters[Tally] = MemoryCounters(Tally)
+        self.strangers: MemoryCounters[Tally] = MemoryCounters(Tally)
+        self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
+
+    def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Pair, ...]]:
+        """Count `cost` units of the caller's budget, if they are there."""
+        principal, request = identified.principal, identified.admitted.request
+        budget, headers = self._plans.get(principal.plan) or self._plans["default"]
+        if principal.id is not None:
+            claim = self.known.claim(principal.id, budget, cost, request.received_at)
+        else:
+            claim = self.strangers.claim(address_key(request.address), budget, cost, request.received_at)
+        return claim, headers.pairs(claim)
+
+    def take_dirty(self) -> list[CountRow]:
+        """Hour and day counts that changed, to be written behind; strangers' keys are marked."""
+        rows = self.known.take_dirty()
+        return rows + [(STRANGER + key, window, start, used) for key, window, start, used in self.strangers.take_dirty()]
+
+    def put_back(self, rows: Iterable[CountRow]) -> None:
+        """Rows that could not be written; they are taken again next time."""
+        known, strangers = _parted(rows)
+        self.known.put_back(known)
+        self.strangers.put_back(strangers)
+
+    def restore(self, rows: Iterable[CountRow]) -> None:
+        """Take up what an earlier process counted."""
+        known, strangers = _parted(rows)
+        self.known.restore(known)
+        self.strangers.restore(strangers)
+
+
+def _parted(rows: Iterable[CountRow]) -> tuple[list[CountRow], list[CountRow]]:
+    known: list[CountRow] = []
+    strangers: list[CountRow] = []
+    for key, window, start, used in rows:
+        if key.startswith(STRANGER):
+            strangers.append((key.removeprefix(STRANGER), window, start, used))
+        else:
+            known.append((key, window, start, used))
+    return known, strangers
+
+
+def throttle(identified: Identified, meter: Meter) -> Metered:
+    """Claim the request's cost.
+
+    Raises:
+        Refusal: QUOTA_EXCEEDED; METER_UNAVAILABLE when there is no room to count a new caller.
+    """
+    admitted = identified.admitted
+    cost = 1 if admitted.route is None else admitted.route.costs.get(admitted.request.method, 1)
+    claim, limits = meter.claim(identified, cost)
+    if not claim.allowed:
+        raise Refusal(
+            QUOTA_EXCEEDED,
+            retry_after_seconds=claim.retry_after_seconds,
+            violated=claim.violated,
+            headers=limits,
+        )
+    return Metered(identified, claim, limits)
+
+
+def counted_already(metered: Metered, identified: Identified) -> Metered:
+    """The same request with its caller loaded anew; it is not counted twice."""
+    return Metered(identified, metered.claim, metered.limits)

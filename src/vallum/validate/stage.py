@@ -1,0 +1,273 @@
+"""Stage 5, validate: only now the query is understood and the body is read. All faults at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+
+from vallum import defaults
+from vallum.authorise.rights import Access
+from vallum.authorise.stage import Authorised
+from vallum.declare.resource import Resource
+from vallum.declare.route import BodyKind, Handler, Verb
+from vallum.refusals import NOT_FOUND, PRECONDITION_REQUIRED, QUERY_INVALID, Fault, Refusal
+from vallum.request import Request
+from vallum.validate.body import read_body
+from vallum.validate.cursor import Cursors, context_of
+from vallum.validate.models import Models, parse_text
+from vallum.validate.preconditions import EntityTags, parse_entity_tags
+from vallum.validate.query import Filter, Query, parse_fields, parse_query, reject_query
+from vallum.validate.strict_json import parse
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ListIntent:
+    """A page of a collection.
+
+    Attributes:
+        fields: shown, in the resource's order.
+        filters: (field, operator, value), validated.
+        after: the driver's values of the cursor, or None for the first page.
+        context: what the next cursor is bound to.
+    """
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    query: Query
+    fields: tuple[str, ...]
+    filters: tuple[tuple[str, str, Any], ...]
+    after: tuple[Any, ...] | None
+    context: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ItemIntent:
+    """One row. `fields` is None for all of them."""
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    key: tuple[Any, ...]
+    fields: tuple[str, ...] | None
+    if_none_match: EntityTags | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CreateIntent:
+    """A new row with these values by field."""
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    values: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChangeIntent:
+    """New values for a row in the state of `if_match`."""
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    key: tuple[Any, ...]
+    values: Mapping[str, Any]
+    if_match: EntityTags
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RemoveIntent:
+    """A row to be removed."""
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    key: tuple[Any, ...]
+    if_match: EntityTags | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ActIntent:
+    """A handler to be called: with a row (`access` and `key`) or without."""
+
+    authorised: Authorised
+    handler: Handler
+    access: Access | None
+    key: tuple[Any, ...]
+    body: Any
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PublicIntent:
+    """A fixed answer."""
+
+    authorised: Authorised
+
+
+Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | PublicIntent
+
+ANY_TAG: Final = EntityTags(any=True)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the stage works with: the models derived from columns, and the key of the cursors."""
+
+    models: Models
+    cursors: Cursors
+
+
+async def validate(authorised: Authorised, validation: Validation) -> Intent:
+    """Read query, preconditions and body.
+
+    Raises:
+        Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, BODY_INVALID;
+            BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives.
+        ClientGone: the client left before its body was whole.
+    """
+    verb, access, resource = authorised.verb, authorised.access, authorised.route.resource
+    request = authorised.metered.identified.admitted.request
+    if verb is Verb.PUBLIC:
+        reject_query(request.query)
+        return PublicIntent(authorised)
+    if verb is Verb.ACT:
+        return await _act(authorised, validation)
+    if resource is None or access is None:
+        raise TypeError("every verb but an action or a public answer has a resource")
+    if verb is Verb.LIST:
+        return _list(authorised, resource, access, validation)
+    if verb is Verb.ITEM:
+        return _item(authorised, resource, access)
+    reject_query(request.query)
+    if verb is Verb.CREATE:
+        body = await _json(authorised)
+        return CreateIntent(authorised, resource, access, validation.models.create(resource, access, body))
+    key = _key(authorised, resource)
+    if_match = request.header(b"if-match")
+    tags = None if if_match is None else parse_entity_tags(if_match)
+    if verb is Verb.REMOVE:
+        return RemoveIntent(authorised, resource, access, key, tags)
+    if tags is None:
+        raise Refusal(PRECONDITION_REQUIRED)
+    body = await _json(authorised)
+    return ChangeIntent(authorised, resource, access, key, validation.models.change(resource, access, body), tags)
+
+
+def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
+    request = authorised.metered.identified.admitted.request
+    fields = parse_fields(request.query) if request.query else None
+    if fields is not None:
+        _known(fields, access, "fields")
+    header = request.header(b"if-none-match")
+    tags = None if header is None else parse_entity_tags(header)
+    return ItemIntent(authorised, resource, access, _key(authorised, resource), fields, tags)
+
+
+def _list(authorised: Authorised, resource: Resource, access: Access, validation: Validation) -> ListIntent:
+    identified = authorised.metered.identified
+    request = identified.admitted.request
+    query = parse_query(request.query)
+    faults: list[Fault] = []
+    filters = tuple([_filter(f, resource, access, faults) for f in query.filters]) if query.filters else ()
+    for name, _ in query.sort:
+        if name not in access.granted:
+            faults.append(_unknown("sort", name))
+        elif name not in resource.sorts or name not in access.certain:
+            faults.append(Fault("#query/sort", "not_sortable", f"{name} cannot be sorted by."))
+    if query.fields is not None:
+        faults += [_unknown("fields", name) for name in query.fields if name not in access.granted]
+    if faults:
+        raise Refusal(QUERY_INVALID, faults=tuple(faults))
+    fields = _shown(resource, access, query.fields)
+    context = _context(identified.principal.id, request, query)
+    after = None
+    if query.after is not None:
+        named = {name for name, _ in query.sort}
+        length = len(query.sort) + sum(1 for name in resource.key if name not in named)
+        after = validation.cursors.open(query.after, context, length)
+    return ListIntent(authorised, resource, access, query, fields, filters, after, context)
+
+
+def _context(caller: str | None, request: Request, query: Query) -> bytes:
+    return context_of(caller, request.path, [(f.name, f.operator, f.values) for f in query.filters], query.sort)
+
+
+def _shown(resource: Resource, access: Access, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    if wanted is None:
+        return access.shown
+    return tuple([name for name in resource.fields if name in wanted])
+
+
+def _filter(given: Filter, resource: Resource, access: Access, faults: list[Fault]) -> tuple[str, str, Any]:
+    if given.name not in access.granted:
+        faults.append(_unknown(given.name, given.name))
+        return given.name, given.operator, None
+    if given.name not in resource.filters:
+        faults.append(Fault(given.pointer, "not_filterable", f"{given.name} cannot be filtered by."))
+        return given.name, given.operator, None
+    if given.operator == "isnull":
+        return given.name, "null" if given.values[0] == "true" else "notnull", None
+    field = resource.fields[given.name]
+    values = []
+    for text in given.values:
+        try:
+            values.append(parse_text(field, text, given.operator))
+        except ValueError as error:
+            faults.append(Fault(given.pointer, "value", str(error)))
+    if given.operator == "in":
+        return given.name, "in", values
+    return given.name, given.operator, values[0] if values else None
+
+
+def _known(names: tuple[str, ...], access: Access, parameter: str) -> None:
+    faults = tuple(_unknown(parameter, name) for name in names if name not in access.granted)
+    if faults:
+        raise Refusal(QUERY_INVALID, faults=faults)
+
+
+def _unknown(parameter: str, name: str) -> Fault:
+    return Fault(f"#query/{parameter}", "unknown_field", f"There is no field {name}.")
+
+
+def _key(authorised: Authorised, resource: Resource) -> tuple[Any, ...]:
+    """The key in the path; one that no row can have is a missing row."""
+    texts = authorised.metered.identified.admitted.keys
+    try:
+        return tuple(
+            [parse_text(resource.fields[name], text, "eq") for name, text in zip(resource.key, texts, strict=True)]
+        )
+    except ValueError as error:
+        raise Refusal(NOT_FOUND) from error
+
+
+async def _json(authorised: Authorised) -> Any:
+    request, route = authorised.metered.identified.admitted.request, authorised.route
+    length = request.header(b"content-length")
+    data = await read_body(
+        request.receive,
+        max_bytes=route.max_body_bytes,
+        seconds=defaults.BODY_SECONDS,
+        expected_length=None if length is None else int(length),
+    )
+    return parse(data)
+
+
+async def _act(authorised: Authorised, validation: Validation) -> ActIntent:
+    admitted = authorised.metered.identified.admitted
+    request, route = admitted.request, authorised.route
+    reject_query(request.query)
+    handler = route.handlers[request.method]
+    key = () if route.resource is None else _key(authorised, route.resource)
+    body = None
+    if handler.body is not None and route.bodies.get(request.method) is BodyKind.JSON:
+        body = validation.models.handler_body(handler.body, await _json(authorised))
+    return ActIntent(authorised, handler, authorised.access, key, body)
