@@ -31,6 +31,41 @@ FAILURES_BURST: Final = 20
 FAILURES_PER_SECOND: Final = 20 / 300
 """Bad credentials come back at 20 in five minutes (OWASP ASVS 5.0, 6.3.1: brute force)."""
 
+PEERS_CACHED: Final = 4_096
+"""Parsed peers and proxies kept (about 200 bytes each); the least recently used goes first."""
+MAX_PROXY_HOPS: Final = 8
+"""Proxies of the operator's own in one chain; a CDN, a balancer and an ingress make three."""
+MAX_ACCEPT_RANGES: Final = 32
+"""Media ranges of an Accept that are looked at; a browser sends about eight."""
+CORS_MAX_AGE_SECONDS: Final = 7_200
+"""How long a browser may keep the answer to a preflight; Chromium's own cap."""
+
+# crypto -------------------------------------------------------------------------------
+MAX_JWS_HEADER_CHARACTERS: Final = 2 * KIB
+"""The encoded header; ours has about 130, a DPoP header that carries an RSA key (RFC 9449 §4.2) about 700."""
+MAX_KID_CHARACTERS: Final = 256
+"""A thumbprint (RFC 7638) has 43."""
+MAX_CLAIM_CHARACTERS: Final = 256
+"""Of one of `sub`, `client_id` and `jti`."""
+MAX_SCOPES: Final = 64
+"""Of one token; it has to fit MAX_TOKEN_BYTES anyway."""
+MAX_TOKEN_LIFETIME_SECONDS: Final = 24 * 3600
+"""`exp` minus `iat`: a token that lives longer than a day is a password (RFC 9700 §2.2)."""
+MIN_RSA_BITS: Final = 2048
+"""RFC 7518 §3.3."""
+MAX_RSA_BITS: Final = 8192
+"""The cost of a verification grows with the square of it."""
+ARGON2_MEMORY_KIB: Final = 19 * KIB
+"""19 MiB (OWASP Password Storage Cheat Sheet: m=19456, t=2, p=1); the unit of RFC 9106 §3.1 is KiB."""
+ARGON2_PASSES: Final = 2
+ARGON2_LANES: Final = 1
+MAX_PASSWORD_BYTES: Final = 1 * KIB
+"""In UTF-8. NIST SP 800-63B §5.1.1.2 asks for at least 64 characters."""
+MAX_SECRET_FILE_BYTES: Final = 64 * KIB
+"""An encrypted private key has about 500."""
+DEVELOPMENT_AUTHORITY_DAYS: Final = 365
+DEVELOPMENT_CERTIFICATE_DAYS: Final = 30
+
 # authenticate -------------------------------------------------------------------------
 TOKEN_SECONDS: Final = 15 * 60
 """Life of an access token (RFC 9700 §2.2: short)."""
@@ -48,6 +83,22 @@ CALLERS_TRACKED: Final = 200_000
 """Live counters in the process (about 500 bytes each)."""
 COUNTER_FLUSH_SECONDS: Final = 0.5
 """Hour and day counters are written behind this often; a crash loses at most this much of them."""
+COUNTER_EVICTIONS_TRIED: Final = 16
+"""Counters looked at to make room for one new caller; bounds the work of one request."""
+ADDRESS_KEYS_CACHED: Final = 16_384
+"""Parsed network addresses kept (about 200 bytes each); the least recently used goes first."""
+PLAN_BURST: Final = "20/s"
+"""Of a caller without a plan of its own: a page of a browser app makes about 20 requests."""
+PLAN_HOUR: Final = 5_000
+"""Units an hour; what large public APIs give a known caller."""
+PLAN_DAY: Final = 50_000
+"""Ten full hours."""
+ANONYMOUS_PLAN_BURST: Final = "5/s"
+"""Of a caller without a credential, by network address; several people may share one."""
+ANONYMOUS_PLAN_HOUR: Final = 300
+"""Units an hour and address."""
+ANONYMOUS_PLAN_DAY: Final = 2_000
+"""Units a day and address."""
 
 # validate -----------------------------------------------------------------------------
 PAGE_DEFAULT: Final = 10
@@ -67,7 +118,17 @@ MAX_JSON_ITEMS: Final = 10_000
 """Items of one array."""
 MAX_JSON_STRING_CHARACTERS: Final = 512 * KIB
 MAX_JSON_DIGITS: Final = 32
-"""Digits of one number; an integer beyond 64 bits is refused by the column later."""
+"""Significant digits of one number; an integer beyond 64 bits is refused by the column later."""
+MIN_JSON_EXPONENT: Final = -324
+"""Decimal exponent of the first digit of a number: 5e-324 is the smallest double (IEEE 754)."""
+MAX_JSON_EXPONENT: Final = 308
+"""1.797e308 is the largest double; beyond it a float field would become infinity."""
+JSON_LOCATE_BYTES: Final = 16 * KIB
+"""How far a refused body is searched for the place of its fault (about 20 ms at worst)."""
+MAX_EMPTY_BODY_MESSAGES: Final = 64
+"""Messages without a byte in one body: they cost work and never reach a byte limit (CVE-2019-9518)."""
+MAX_ENTITY_TAGS: Final = 16
+"""Entity tags in one If-Match or If-None-Match; an ordinary client sends one."""
 MAX_FAULTS: Final = 100
 """Faults listed in one answer."""
 
@@ -85,8 +146,64 @@ STATEMENTS_CACHED: Final = 1_000
 RIGHTS_CACHED: Final = 500
 """Compiled role sets kept."""
 
+# store --------------------------------------------------------------------------------
+READ_THREADS: Final = 4
+"""Threads for reads that left the event loop; SQLite lets the interpreter go while it works."""
+READ_QUEUE: Final = 64
+"""Such reads, running or waiting; beyond it the answer is 503."""
+SLOW_STATEMENTS: Final = 256
+"""Statement texts remembered to go to a thread at once."""
+SLOW_PARDON: Final = 16
+"""Quick runs in a row after which a remembered text is tried on the event loop again."""
+PROGRESS_STEPS: Final = 20_000
+"""SQLite virtual-machine steps (about 0.2 ms) between two looks at a bound."""
+WRITE_GROUP_SECONDS: Final = 0.05
+"""A commit is not put off longer than this for further members of its group."""
+BUSY_SECONDS: Final = 5.0
+"""How long a write waits for another process that writes (a command)."""
+BUSY_POLL_SECONDS: Final = 0.001
+"""Between two attempts to begin; SQLite's own waits grow to 0.1 s, and a busy server would starve a command."""
+SQLITE_STATEMENTS: Final = 512
+"""Prepared statements kept by each connection."""
+SQLITE_CACHE_KIB: Final = 16 * KIB
+"""Database pages kept by each connection."""
+WAL_BYTES: Final = 64 * MIB
+"""The write-ahead log is cut back to this after a checkpoint."""
+OPTIMIZE_SECONDS: Final = 3600.0
+"""Between two `PRAGMA optimize` (sqlite.org/lang_analyze.html: every few hours)."""
+ANALYSIS_ROWS: Final = 1_000
+"""Rows of an index that ANALYZE looks at (sqlite.org/lang_analyze.html: 100 to 1000)."""
+WINDOW_ROWS: Final = 1_000
+"""Counters written by one statement."""
+
 # respond ------------------------------------------------------------------------------
 HSTS_SECONDS: Final = 63_072_000
 """Two years (hstspreload.org)."""
 HSTS_DEVELOPMENT_SECONDS: Final = 300
 """Short: a developer's localhost serves other programs tomorrow."""
+
+# serve --------------------------------------------------------------------------------
+PORT: Final = 8443
+HEADER_SECONDS: Final = 5.0
+"""For the headers of a request, and how long an idle connection is kept."""
+HEADER_BUFFER_BYTES: Final = 32 * KIB
+"""Of the server, for one header section: MAX_HEADERS_BYTES, MAX_TARGET_BYTES and the bytes between them."""
+CONNECTIONS: Final = 1_024
+"""Open at once; idle ones are closed after HEADER_SECONDS."""
+BACKLOG: Final = 1_024
+"""Connections that the kernel keeps waiting."""
+STOP_SECONDS: Final = 35
+"""A stop waits for running requests: a little longer than REQUEST_SECONDS."""
+JOURNAL_SECONDS: Final = 0.2
+"""Between two writes of the log."""
+JOURNAL_LINES: Final = 20_000
+"""Log lines waiting to be written (about 8 MB); further ones are counted and dropped."""
+OPS_SECONDS: Final = 2.0
+"""For one question to the health and metrics listener, and for the database read behind `ready`."""
+OPS_REQUEST_BYTES: Final = 4 * KIB
+DEVELOPMENT_RENEW_DAYS: Final = 7
+"""A development certificate is made anew when less of its 30 days is left."""
+DEVELOPMENT_AUTHORITY_RENEW_DAYS: Final = 30
+"""Likewise its authority, which must then be trusted again."""
+EXPIRY_WARNING_DAYS: Final = 14
+"""`check` warns when a certificate ends before that; ACME clients renew at 30."""
