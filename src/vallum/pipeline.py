@@ -8,24 +8,24 @@ Each stage takes the ticket of the stage before it, so none can be skipped. Any 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeVar, final
 
-from vallum import defaults
-from vallum.authenticate.stage import Authenticator, authenticate
-from vallum.authorise.stage import Policy, authorise
-from vallum.edge.stage import Edge, Preflight, admit
+from vallum.authenticate.stage import Authenticator, Identified, authenticate
+from vallum.authorise.stage import Authorised, Policy, authorise
+from vallum.edge.stage import Admitted, Edge, Preflight, admit
 from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
-from vallum.refusals import BUSY, INTERNAL, REQUEST_TIMEOUT, Refusal
+from vallum.refusals import BUSY, INTERNAL, Refusal
 from vallum.request import Receive, Replayable
 from vallum.respond.stage import Reply, Response, Ticket, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, counted_already, throttle
 from vallum.validate.body import ClientGone
-from vallum.validate.stage import Validation, validate
+from vallum.validate.stage import Intent, Validation, validate
+
+T = TypeVar("T", Admitted, Identified, Metered, Authorised)
 
 
 class Journal(Protocol):
@@ -57,12 +57,9 @@ async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline,
     """One request, from the server's scope to the reply; raises only when the client has left."""
     passage = Passage(pipeline, Replayable(receive), now)
     try:
-        async with asyncio.timeout(defaults.REQUEST_SECONDS):
-            reply = await passage.run(scope)
+        reply = await passage.run(scope)
     except Refusal as refusal:
         reply = passage.refused(refusal)
-    except TimeoutError:
-        reply = passage.refused(Refusal(REQUEST_TIMEOUT))
     except ClientGone:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
@@ -95,47 +92,56 @@ class Passage:
 
     async def run(self, scope: Mapping[str, Any]) -> Reply:
         """The seven stages."""
-        pipeline, passed = self.pipeline, self.marks.append
+        pipeline = self.pipeline
         admitted = admit(scope, self.receive, pipeline.edge, self.now)
         self.request_id = admitted.request.id
         if isinstance(admitted, Preflight):
             return preflight(admitted, pipeline.response)
-        self.ticket = admitted
-        passed(perf_counter_ns())
-        identified = self.ticket = await authenticate(admitted, pipeline.authenticator)
-        passed(perf_counter_ns())
-        metered = self.ticket = throttle(identified, pipeline.meter)
-        passed(perf_counter_ns())
+        self._passed(admitted)
+        identified = self._passed(await authenticate(admitted, pipeline.authenticator))
         try:
-            outcome = await self._carry_out(metered)
+            intent = await self._understand(identified, None)
+            outcome = await execute(intent, pipeline.execution)
         except Moved:
-            outcome = await self._again(metered)
-        passed(perf_counter_ns())
+            outcome = await self._again(identified)
+        self.marks.append(perf_counter_ns())
         return respond(outcome, pipeline.response)
 
-    async def _carry_out(self, metered: Metered) -> Outcome:
-        """Authorise, validate, execute. What is refused before a statement is refused by the caller's present rights."""
-        pipeline, passed = self.pipeline, self.marks.append
-        try:
-            authorised = self.ticket = authorise(metered, pipeline.policy)
-            passed(perf_counter_ns())
-            intent = await validate(authorised, pipeline.validation)
-            passed(perf_counter_ns())
-        except Refusal:
-            await check_current(metered.identified, pipeline.execution.principals)
-            raise
-        return await execute(intent, pipeline.execution)
+    async def _understand(self, identified: Identified, counted: Metered | None) -> Intent:
+        """Throttle, authorise, validate.
 
-    async def _again(self, metered: Metered) -> Outcome:
-        """The caller's epoch moved: it is loaded anew, and the rest of the path runs once more. It is counted once."""
+        A refusal here comes before the statement that compares the caller's epoch, so it is compared first: nobody
+        is refused by the rights or the plan of a moment ago.
+        """
         pipeline = self.pipeline
-        pipeline.authenticator.forget(metered.identified)
-        self.receive.rewind()
-        identified = self.ticket = await authenticate(metered.identified.admitted, pipeline.authenticator)
         try:
-            return await self._carry_out(counted_already(metered, identified))
+            metered = counted or throttle(identified, pipeline.meter)
+            self._passed(metered)
+            authorised = self._passed(authorise(metered, pipeline.policy))
+            intent = await validate(authorised, pipeline.validation)
+        except Refusal:
+            await check_current(identified, pipeline.execution.principals)
+            raise
+        self.marks.append(perf_counter_ns())
+        return intent
+
+    async def _again(self, before: Identified) -> Outcome:
+        """The caller's epoch moved: it is loaded anew, and the path runs once more from there, counted once."""
+        pipeline = self.pipeline
+        metered = self.ticket.metered if isinstance(self.ticket, Authorised) else self.ticket
+        pipeline.authenticator.forget(before)
+        self.receive.rewind()
+        identified = self._passed(await authenticate(before.admitted, pipeline.authenticator))
+        counted = counted_already(metered, identified) if isinstance(metered, Metered) else None
+        try:
+            return await execute(await self._understand(identified, counted), pipeline.execution)
         except Moved as error:
             raise Refusal(BUSY, retry_after_seconds=1) from error
+
+    def _passed(self, ticket: T) -> T:
+        self.ticket = ticket
+        self.marks.append(perf_counter_ns())
+        return ticket
 
     def refused(self, refusal: Refusal) -> Reply:
         """The answer to a refusal, at whatever stage."""

@@ -109,7 +109,7 @@ EXPECTATION_FAILED: Final = Reason(
     "expectation_failed", 417, "Expectation failed", "edge", "Only the expectation 100-continue is understood."
 )
 REQUEST_TIMEOUT: Final = Reason(
-    "request_timeout", 408, "Request timeout", "edge", "The request did not arrive in time."
+    "request_timeout", 408, "Request timeout", "edge", "The request did not arrive, or was not carried out, in time."
 )
 ADDRESS_LIMITED: Final = Reason(
     "address_limited", 429, "Too many requests", "edge", "Too many requests come from this network address."

@@ -252,14 +252,14 @@ class Uncompiled:
 
 
 def needed(grants: list[Uncompiled]) -> list[Uncompiled]:
-    """Without the grants that an unconditional one makes superfluous."""
-    everywhere = [g for g in grants if g.always]
-    kept: list[Uncompiled] = []
+    """One grant for each distinct condition, and none that an unconditional one makes superfluous."""
+    united: dict[Sql, Uncompiled] = {}
     for grant in grants:
-        stronger = [g for g in everywhere if g is not grant and g.fields >= grant.fields]
-        if not stronger or (grant.always and all(g.fields == grant.fields and g not in kept for g in stronger)):
-            kept.append(grant)
-    return kept
+        same = united.get(grant.where)
+        fields = grant.fields if same is None else grant.fields | same.fields
+        united[grant.where] = Uncompiled(grant.where, fields, grant.always, grant.written)
+    everywhere = next((g for g in united.values() if g.always), None)
+    return [g for g in united.values() if g is everywhere or everywhere is None or not g.fields <= everywhere.fields]
 
 
 def _access(resource: Resource, grants: list[Uncompiled], denies: list[tuple[Sql, frozenset[str]]]) -> Access:

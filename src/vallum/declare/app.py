@@ -14,15 +14,16 @@ from vallum import defaults
 from vallum.declare.accounts import Accounts
 from vallum.declare.errors import DeclarationError
 from vallum.declare.model import fields_of, key_of, mapper_of, references_of
-from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan
+from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost
 from vallum.declare.policy import ME_ATTRIBUTE, Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import (
-    BodyKind,
+    Action,
     Kind,
     Route,
-    Verb,
+    action_route,
     collection_route,
+    endpoint_route,
     handler_of,
     item_route,
     united,
@@ -34,6 +35,7 @@ Column = str | InstrumentedAttribute[Any]
 ATTRIBUTE_TYPES: Final = (int, str, bool)
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+RESERVED: Final = {".well-known", "oauth", "docs", "problems", "openapi.json", "limits"}
 OPERATION_COST: Final = {"list": 1, "item": 1, "create": 1, "change": 1, "remove": 1}
 
 
@@ -72,7 +74,9 @@ class API:
         self.cors = tuple(cors)
         self.accounts = Accounts(self)
         self.resources: dict[type[Any], Resource] = {}
-        self.routes: dict[str, Route] = {}
+        self._actions: list[Action] = []
+        self._endpoints: list[Route] = []
+        self._routes: dict[str, Route] | None = None
         self.starters: list[Callable[..., Any]] = []
         self.stoppers: list[Callable[..., Any]] = []
         self.seeders: list[Callable[..., Any]] = []
@@ -131,41 +135,25 @@ class API:
             tenant=self.tenant,
             cascade=frozenset(mapper_of(child).local_table.key for child in cascade),  # type: ignore[attr-defined]
             body=body,
-            cost={**OPERATION_COST, **(cost or {})},
+            cost={**OPERATION_COST, **{word: checked_cost(units) for word, units in (cost or {}).items()}},
             max_body_bytes=max_body_bytes,
         )
         if model in self.resources:
             raise DeclarationError("resource-twice", f"{model.__name__}", "Declare a model once; rules unite there.")
-        self._route(collection_route(resource))
-        self._route(item_route(resource))
         self.resources[model] = resource
+        self._routes = None
         return resource
 
     def action(
         self, model: type[Any], name: str, *rules: Rule, body: type[Any] | None = None, cost: int = 1
     ) -> Callable[[Function], Function]:
         """`POST /students/{id}/<name>`: the row is loaded under the rule and locked, then the function runs."""
-        resource = self.resources.get(model)
-        if resource is None:
-            raise DeclarationError("action-without-resource", f"{model.__name__}.{name}", "Declare the resource first.")
         if not NAME.fullmatch(name):
             raise DeclarationError("action-name", f"{model.__name__}.{name}", "Use lower case, digits, - and _.")
 
         def register(function: Function) -> Function:
-            item = item_route(resource)
-            self._route(
-                Route(
-                    path=f"{item.path}/{name}",
-                    kind=Kind.ACTION,
-                    methods={"POST": Verb.ACT},
-                    resource=resource,
-                    name=name,
-                    handlers={"POST": handler_of(function, body, rules)},
-                    bodies={} if body is None else {"POST": BodyKind.JSON},
-                    costs={"POST": cost},
-                    max_body_bytes=resource.max_body_bytes,
-                )
-            )
+            self._actions.append(Action(model, name, handler_of(function, body, rules), checked_cost(cost)))
+            self._routes = None
             return function
 
         return register
@@ -174,18 +162,9 @@ class API:
         self, method: str, path: str, rules: tuple[Rule, ...], body: type[Any] | None, cost: int, max_body_bytes: int
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
-            self._route(
-                Route(
-                    path=path,
-                    kind=Kind.ENDPOINT,
-                    methods={method: Verb.ACT},
-                    name=path[1:],
-                    handlers={method: handler_of(function, body, rules)},
-                    bodies={} if body is None else {method: BodyKind.JSON},
-                    costs={method: cost},
-                    max_body_bytes=max_body_bytes,
-                )
-            )
+            route = endpoint_route(method, path, handler_of(function, body, rules), checked_cost(cost), max_body_bytes)
+            self._endpoints.append(route)
+            self._routes = None
             return function
 
         return register
@@ -228,17 +207,40 @@ class API:
         self.seeders.append(function)
         return function
 
-    def _route(self, route: Route) -> None:
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """Every route by its path, whatever the order of the declarations was.
+
+        Raises:
+            DeclarationError: two of one path, a reserved path, an action on a model that is no resource.
+        """
+        if self._routes is None:
+            self._routes = {}
+            for resource in self.resources.values():
+                self._add(collection_route(resource))
+                self._add(item_route(resource))
+            for action in self._actions:
+                owner = self.resources.get(action.model)
+                if owner is None:
+                    place = f"{action.model.__name__}.{action.name}"
+                    raise DeclarationError("action-without-resource", place, "Declare its model: api.resource(…).")
+                self._add(action_route(owner, action))
+            for endpoint in self._endpoints:
+                self._add(endpoint)
+        return self._routes
+
+    def _add(self, route: Route) -> None:
+        routes = self._routes = {} if self._routes is None else self._routes
         literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
         if not PATH.fullmatch(literal):
             raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
-        if literal.startswith("/.well-known") or literal.split("/")[1] in {"oauth", "docs", "problems", "openapi.json"}:
+        if literal.split("/")[1] in RESERVED:
             raise DeclarationError("path-reserved", route.path, "Vallum answers under this path itself.")
-        present = self.routes.get(route.path)
+        present = routes.get(route.path)
         if present is None:
-            self.routes[route.path] = route
+            routes[route.path] = route
         elif present.kind is Kind.ENDPOINT and not present.methods.keys() & route.methods.keys():
-            self.routes[route.path] = united(present, route)
+            routes[route.path] = united(present, route)
         else:
             raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
 

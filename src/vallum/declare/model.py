@@ -45,7 +45,13 @@ def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
             found = value.__clause_element__() if hasattr(value, "__clause_element__") else value
             if isinstance(found, ColumnElement):
                 fields[name] = _expression_field(name, found)
-    return fields
+    place = {name: index for index, name in enumerate(_declared(mapper.class_))}
+    return {name: fields[name] for name in sorted(fields, key=lambda name: place.get(name, len(place)))}
+
+
+def _declared(model: type[Any]) -> list[str]:
+    """Names in the order in which the author wrote them, the base classes' first."""
+    return [name for cls in reversed(model.__mro__) for name in vars(cls).get("__annotations__", {})]
 
 
 def _column_field(name: str, column: Column[Any]) -> Field:

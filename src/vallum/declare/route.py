@@ -136,6 +136,46 @@ def item_route(resource: Resource) -> Route:
     )
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Action:
+    """An action as declared; its model's resource may be declared after it."""
+
+    model: type[Any]
+    name: str
+    handler: Handler
+    cost: int
+
+
+def action_route(resource: Resource, action: Action) -> Route:
+    """`/students/{id}/enrol`."""
+    return Route(
+        path=f"{item_route(resource).path}/{action.name}",
+        kind=Kind.ACTION,
+        methods={"POST": Verb.ACT},
+        resource=resource,
+        name=action.name,
+        handlers={"POST": action.handler},
+        bodies={} if action.handler.body is None else {"POST": BodyKind.JSON},
+        costs={"POST": action.cost},
+        max_body_bytes=resource.max_body_bytes,
+    )
+
+
+def endpoint_route(method: str, path: str, handler: Handler, cost: int, max_body_bytes: int) -> Route:
+    """`/reports`: one method of it."""
+    return Route(
+        path=path,
+        kind=Kind.ENDPOINT,
+        methods={method: Verb.ACT},
+        name=path[1:],
+        handlers={method: handler},
+        bodies={} if handler.body is None else {method: BodyKind.JSON},
+        costs={method: cost},
+        max_body_bytes=max_body_bytes,
+    )
+
+
 def united(first: Route, second: Route) -> Route:
     """Two endpoints under one path, with different methods."""
     return replace(
@@ -164,10 +204,13 @@ def open_to_anyone(route: Route, method: str) -> bool:
 
 def handler_of(function: Callable[..., Any], body: type[Any] | None, rules: tuple[Rule, ...]) -> Handler:
     """Wrap the author's function; the body's type is any that Pydantic understands."""
-    adapter: TypeAdapter[Any] | None = None if body is None else TypeAdapter(body, config=_config_of(body))
+    adapter = None if body is None else body_adapter(body)
     return Handler(function, inspect.iscoroutinefunction(function), adapter, rules)
 
 
-def _config_of(body: type[Any]) -> Any:
-    # A model has its own configuration and Pydantic refuses a second one.
-    return None if isinstance(body, type) and issubclass(body, BaseModel) else {"allow_inf_nan": False}
+def body_adapter(body: type[Any]) -> TypeAdapter[Any]:
+    """The validator of a body. A model that does not say otherwise takes no unknown member and no infinity."""
+    if not (isinstance(body, type) and issubclass(body, BaseModel)):
+        return TypeAdapter(body, config={"allow_inf_nan": False})
+    closed = {"extra": "forbid", "allow_inf_nan": False, **body.model_config}
+    return TypeAdapter(type(body.__name__, (body,), {"__module__": body.__module__, "model_config": closed}))

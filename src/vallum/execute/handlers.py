@@ -19,8 +19,9 @@ from vallum.execute.call import Call
 from vallum.execute.frame import Frame
 from vallum.execute.rows import check_epoch, locate, reread
 from vallum.execute.session import Ledger, key_text
+from vallum.execute.violations import refusal_in_handler
 from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
-from vallum.store.ports import Script, WithSession
+from vallum.store.ports import Script, Violation, WithSession
 from vallum.validate.models import Models
 
 ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
@@ -66,7 +67,7 @@ def act(
         call.finish()
         return _settled(frame, result)
 
-    result = yield WithSession(work)
+    result = yield from _in_session(work)
     yield from _record(frame, route, key_text(resource.key, key), ledger)
     return (yield from _shown(frame, result))
 
@@ -82,7 +83,7 @@ def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: An
         call.finish()
         return _settled(frame, result)
 
-    result = yield WithSession(work)
+    result = yield from _in_session(work)
     yield from _record(frame, route, None, ledger)
     return (yield from _shown(frame, result))
 
@@ -98,7 +99,7 @@ def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call
         call.finish()
         return result
 
-    result = yield WithSession(inside)
+    result = yield from _in_session(inside)
     yield from _record(frame, route, None, ledger)
     return result
 
@@ -107,6 +108,13 @@ def answer(frame: Frame, result: Any) -> Script[Result]:
     """Show what an async handler returned."""
     yield from check_epoch(frame)
     return (yield from _shown(frame, _settled(frame, result)))
+
+
+def _in_session(work: Callable[[Session], Any]) -> Script[Any]:
+    try:
+        return (yield WithSession(work))
+    except Violation as violation:
+        raise refusal_in_handler(violation) from violation
 
 
 def _locked(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) -> Script[Resource]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
+from vallum import defaults
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
 from vallum.crypto.digest import etag128
@@ -19,7 +21,7 @@ from vallum.execute.listing import LIMIT, ListShape, list_statement
 from vallum.execute.order import AFTER
 from vallum.execute.rows import Seen, key_parts
 from vallum.execute.session import Ledger
-from vallum.refusals import NOT_FOUND, Refusal
+from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Script
 from vallum.store.sql import DialectName
 from vallum.validate.models import Models
@@ -224,20 +226,30 @@ async def _public(intent: PublicIntent) -> Returned:
 
 async def _act(intent: ActIntent, frame: Frame, execution: Execution) -> Result:
     handler, route, database, models = intent.handler, intent.authorised.route, execution.database, execution.models
-    if not handler.asynchronous:
-        if intent.access is None:
-            return await database.write(lambda: handlers.serve(frame, models, route, handler, intent.body))
-        access = intent.access
-        return await database.write(
-            lambda: handlers.act(frame, models, route, handler, access, intent.key, intent.body)
-        )
+    if handler.asynchronous:
+        return await _asynchronous(intent, frame, execution)
+    if intent.access is None:
+        return await database.write(lambda: handlers.serve(frame, models, route, handler, intent.body))
+    access = intent.access
+    return await database.write(lambda: handlers.act(frame, models, route, handler, access, intent.key, intent.body))
+
+
+async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -> Result:
+    """An endpoint that waits for other things than the store. Once it has begun, the path cannot run again."""
+    handler, route, database, models = intent.handler, intent.authorised.route, execution.database, execution.models
     if intent.access is not None:
         raise TypeError("start-up refuses an async action")
+    await check_current(intent.authorised.metered.identified, execution.principals)
 
     async def transact(work: Callable[[Call], Any]) -> Any:
         return await database.write(lambda: handlers.transaction(frame, models, route, work))
 
     call = Call(frame, models, transact, None, Ledger())
-    arguments = () if handler.body is None else (intent.body,)
-    result = await handler.function(call, *arguments)
-    return await database.write(lambda: handlers.answer(frame, result))
+    try:
+        async with asyncio.timeout(defaults.REQUEST_SECONDS):
+            result = await handler.function(call, *(() if handler.body is None else (intent.body,)))
+        return await database.write(lambda: handlers.answer(frame, result))
+    except Moved as error:
+        raise Refusal(BUSY, retry_after_seconds=1) from error
+    except TimeoutError as error:
+        raise Refusal(REQUEST_TIMEOUT) from error

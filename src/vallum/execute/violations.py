@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vallum.declare.resource import Resource
-from vallum.refusals import BODY_INVALID, CONFLICT, IN_USE, Fault, Refusal
+from vallum.refusals import ACTION_CONFLICT, BODY_INVALID, CONFLICT, IN_USE, Fault, Refusal
 from vallum.store.ports import Violation
 
 
@@ -19,6 +19,11 @@ def refusal_of(violation: Violation, resource: Resource, known: frozenset[str]) 
         faults = tuple(Fault(f"/{f}", "check", "The value is outside what is allowed.") for f in named)
         return Refusal(BODY_INVALID, faults=faults or (Fault("", "check", "The values together are not allowed."),))
     return Refusal(IN_USE)
+
+
+def refusal_in_handler(violation: Violation) -> Refusal:
+    """The refusal for a constraint that a handler's own changes violated; it names nothing of the model."""
+    return Refusal(CONFLICT if violation.kind == "unique" else ACTION_CONFLICT)
 
 
 def _fields(violation: Violation, resource: Resource) -> tuple[str, ...]:

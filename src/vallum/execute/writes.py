@@ -29,7 +29,7 @@ from vallum.execute.written import (
     made_values,
     server_assignments,
 )
-from vallum.refusals import BODY_INVALID, FORBIDDEN, STALE, STATE_FORBIDDEN, Refusal
+from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Refusal
 from vallum.store.ports import Script, Violation
 from vallum.store.sql import DialectName, Prepared, Sql, joined, render, sql
 from vallum.validate.merge_patch import merge
@@ -118,7 +118,7 @@ def remove(
     try:
         yield prepared.bind(values)
     except Violation as violation:
-        raise refusal_of(violation, resource, frozenset()) from violation
+        raise Refusal(IN_USE) from violation
     yield from record(frame, resource, "remove", before, (), None)
 
 

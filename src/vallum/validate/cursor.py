@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.sealed import Sealer
 from vallum.refusals import CURSOR_INVALID, Refusal
+
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=str).encode
 
 
 @final
@@ -24,7 +26,7 @@ class Cursors:
 
     def make(self, values: Sequence[Any], context: bytes) -> str:
         """Seal the order terms of the last row of a page."""
-        return self._sealer.seal(json.dumps(list(values), separators=(",", ":")).encode(), context)
+        return self._sealer.seal(_ENCODE(values).encode(), context)
 
     def open(self, cursor: str, context: bytes, length: int) -> tuple[Any, ...]:
         """The order terms behind a cursor; `length` is how many this list has.
@@ -43,4 +45,4 @@ class Cursors:
 
 def context_of(caller: str | None, path: str, filters: Sequence[Any], sort: Sequence[Any]) -> bytes:
     """What a cursor is bound to; JSON keeps the parts apart whatever they contain."""
-    return json.dumps([caller, path, filters, sort], separators=(",", ":"), default=str).encode()
+    return _ENCODE([caller, path, filters, sort]).encode()
