@@ -114,13 +114,13 @@ endif
 # Upkeep -----------------------------------------------------------------------------------
 # run.txt first; the others take its versions, so that one environment can hold all of them.
 
-UV := $(VENV)/.lock/bin/uv
+UV := $(VENV)/lock-tools/bin/uv
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal --generate-hashes \
   --python-version 3.11 --no-annotate $(if $(UPGRADE),--upgrade)
 
 $(UV): requirements/lock.txt | $(BIN)/python
-	@$(BIN)/python -m venv $(VENV)/.lock
-	@$(VENV)/.lock/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/lock.txt
+	@$(BIN)/python -m venv $(VENV)/lock-tools
+	@$(VENV)/lock-tools/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/lock.txt
 	@touch $@
 
 .PHONY: lock

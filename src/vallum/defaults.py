@@ -141,6 +141,10 @@ WRITE_QUEUE: Final = 1024
 """Writes waiting; beyond it the answer is 503."""
 WRITE_GROUP: Final = 64
 """Writes that share one commit."""
+POSTGRES_CONNECTIONS: Final = 10
+"""Of one process; a pool beyond about twice the server's cores only queues there instead of here."""
+POSTGRES_ACQUIRE_SECONDS: Final = 5.0
+"""Waiting for a free connection; beyond it the answer is 503."""
 STATEMENTS_CACHED: Final = 1_000
 """Built statements kept; varying the filters costs budget, not memory."""
 RIGHTS_CACHED: Final = 500

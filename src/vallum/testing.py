@@ -7,7 +7,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, final
@@ -49,12 +49,33 @@ class Failures:
 
 
 @final
+class Headers(Mapping[str, str]):
+    """Header fields by name, in whatever case (RFC 9110 §5.1); repeated ones are joined."""
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.decode().lower()
+            present = self._values.get(key)
+            self._values[key] = value.decode() if present is None else f"{present}, {value.decode()}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Header names are in lower case."""
+    """What came back."""
 
     status_code: int
-    headers: Mapping[str, str]
+    headers: Headers
     content: bytes
 
     @property
@@ -218,11 +239,7 @@ class Client:
         reply = running.run(answer(scope, _receiver(body), running.service.pipeline, running.clock()))
         if reply.status == 500 and running.journal.errors:
             raise running.journal.errors.pop()
-        headers: dict[str, str] = {}
-        for name, value in reply.headers:
-            key = name.decode()
-            headers[key] = f"{headers[key]}, {value.decode()}" if key in headers else value.decode()
-        return Answer(reply.status, headers, reply.body)
+        return Answer(reply.status, Headers(reply.headers), reply.body)
 
 
 def create_database(

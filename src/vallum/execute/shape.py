@@ -139,7 +139,7 @@ def epoch_sql() -> Sql:
     return sql(
         "(SELECT CAST(epoch AS TEXT) FROM vallum_principal WHERE vallum_principal.id = ",
         Param(ME_ID, None, None, "::text"),
-        " AND NOT disabled)",
+        " AND disabled = 0)",
     )
 
 
