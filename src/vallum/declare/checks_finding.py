@@ -1,0 +1,48 @@
+"""What start-up finds in a declaration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+from vallum.declare.policy import Rule
+
+Severity = Literal["error", "warning"]
+Dialect = Literal["sqlite", "postgresql"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that cannot be honoured (error), or that will surprise (warning).
+
+    Attributes:
+        identifier: a stable, documented word.
+        place: where in the author's program.
+        message: what is wrong there.
+        mend: what to write instead.
+    """
+
+    identifier: str
+    severity: Severity
+    place: str
+    message: str
+    mend: str
+
+
+def error(identifier: str, place: str, message: str, mend: str) -> Finding:
+    """A finding that stops start-up."""
+    return Finding(identifier, "error", place, message, mend)
+
+
+def warning(identifier: str, place: str, message: str, mend: str) -> Finding:
+    """A finding that start-up only tells."""
+    return Finding(identifier, "warning", place, message, mend)
+
+
+def rule_place(place: str, index: int, rule: Rule) -> str:
+    """`/students, rule 3: allow(teacher, UPDATE)`; rules are counted from 1, as an author counts lines."""
+    words = [", ".join(map(str, rule.roles))]
+    if rule.operations is not None:
+        words.append(rule.operations.name or "no operation")
+    return f"{place}, rule {index}: {rule.effect}({', '.join(words)})"
