@@ -67,7 +67,9 @@ def checked_account(api: API, account: Account) -> Account:
         raise DeclarationError("account-plan", place, f"Unknown plan {account.plan!r}; known are {sorted(api.plans)}.")
     for key, value in account.attributes.items():
         if key not in api.attributes:
-            raise DeclarationError("account-attribute", place, f"Unknown attribute {key!r}; known: {sorted(api.attributes)}.")
+            raise DeclarationError(
+                "account-attribute", place, f"Unknown attribute {key!r}; known: {sorted(api.attributes)}."
+            )
         if type(value) is not api.attributes[key]:
             raise DeclarationError("account-attribute", place, f"{key!r} must be {api.attributes[key].__name__}.")
     return account

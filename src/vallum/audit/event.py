@@ -1,0 +1,35 @@
+"""What one write leaves behind: who did what to which row, in which request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the audit table.
+
+    Attributes:
+        at: Unix seconds of the request.
+        request_id: as in the answer and the logs.
+        principal: its id; None for the anonymous caller.
+        verb: what was done, e.g. `create`.
+        resource: the name of the resource, or the path of an endpoint.
+        row_key: the row's key as a JSON object; None where there is no row.
+        fields: names that were written; never their values.
+        before, after: what identifies the state (its entity tag); None where there was or is no row.
+        note: the reason that a handler gave for going past the rules.
+    """
+
+    at: float
+    request_id: str
+    principal: str | None
+    verb: str
+    resource: str
+    row_key: str | None = None
+    fields: tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
+    note: str | None = None

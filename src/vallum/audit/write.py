@@ -1,0 +1,45 @@
+"""The statement that records an event, run in the transaction of the write itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from vallum.audit.event import AuditEvent
+from vallum.store.ports import Statement
+from vallum.store.sql import DIALECTS, DialectName, Param, joined, render, sql
+
+_COLUMNS: Final = ("at", "request_id", "principal", "verb", "resource", "row_key", "fields", "before", "after", "note")
+_TEXT: Final = {
+    dialect: render(
+        sql(
+            "INSERT INTO vallum_audit (",
+            joined(", ", _COLUMNS),
+            ") VALUES (",
+            joined(", ", (Param(column) for column in _COLUMNS)),
+            ")",
+        ),
+        dialect,
+    ).text
+    for dialect in DIALECTS
+}
+"""`insert` gives the values in the order of `_COLUMNS`."""
+
+
+def insert(event: AuditEvent, dialect: DialectName = "sqlite") -> Statement:
+    """Append the event; there is no statement that changes or removes one."""
+    return Statement(
+        _TEXT[dialect],
+        (
+            event.at,
+            event.request_id,
+            event.principal,
+            event.verb,
+            event.resource,
+            event.row_key,
+            json.dumps(event.fields, ensure_ascii=False),
+            event.before,
+            event.after,
+            event.note,
+        ),
+    )

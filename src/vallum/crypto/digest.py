@@ -1,0 +1,23 @@
+"""Digests of SHA-256 (FIPS 180-4); faster than BLAKE2b where the processor has instructions for it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+
+def sha256_hex(data: bytes) -> str:
+    """64 hex digits."""
+    return sha256(data).hexdigest()
+
+
+def etag128(data: bytes) -> str:
+    """The first 128 bits of SHA-256 as 32 hex digits: the opaque part of a strong ETag (RFC 9110 §8.8.3)."""
+    return sha256(data).hexdigest()[:32]
+
+
+def cache_key(credential: bytes) -> bytes:
+    """32 bytes that stand for a credential in a cache, so that memory holds no usable one.
+
+    Two credentials with one key would be a collision of SHA-256.
+    """
+    return sha256(credential).digest()

@@ -1,0 +1,167 @@
+"""Accounts in the store. Every change moves the epoch in the same statement, which voids every cached copy.
+
+Rows are disabled, never deleted: a new row of the same name would begin at an epoch that a cache may still hold.
+The statements are the same on both stores. A change is a script for `Database.write` or `SqliteFile.write`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
+
+from vallum.declare.accounts import Account, AttributeValue
+from vallum.store.errors import StoreError
+from vallum.store.ports import Principal, Row, Script, Statement, Violation
+from vallum.store.sql import DIALECTS, DialectName, Param, Part, Prepared, render, sql
+
+Kind = Literal["user", "client"]
+Change = Callable[[], Script[int]]
+"""Makes a script that returns the new epoch.
+
+Raises:
+    StoreError: `account-unknown`.
+"""
+
+
+def _both(*parts: Part) -> Mapping[DialectName, Prepared]:
+    return {dialect: render(sql(*parts), dialect) for dialect in DIALECTS}
+
+
+def _change(*assignments: Part) -> Mapping[DialectName, Prepared]:
+    where = sql(", epoch = epoch + 1 WHERE id = ", Param("id"), " RETURNING epoch")
+    return _both("UPDATE vallum_principal SET ", *assignments, where)
+
+
+_LOAD: Final = _both(
+    "SELECT id, roles, attributes, plan, epoch, tokens_from FROM vallum_principal WHERE disabled = 0 AND id = ",
+    Param("id"),
+)
+_EPOCH: Final = _both("SELECT epoch FROM vallum_principal WHERE disabled = 0 AND id = ", Param("id"))
+_COLUMNS: Final = ("id", "kind", "roles", "attributes", "plan", "password", "created")
+_ADD: Final = _both(
+    f"INSERT INTO vallum_principal ({', '.join(_COLUMNS)}, epoch, tokens_from, disabled) VALUES (",
+    *(part for column in _COLUMNS for part in (Param(column), ", ")),
+    "1, 0, 0) RETURNING epoch",
+)
+_ALTER: Final = _change(
+    *("roles = COALESCE(", Param("roles"), ", roles), "),
+    *("attributes = COALESCE(", Param("attributes"), ", attributes), "),
+    *("plan = COALESCE(", Param("plan"), ", plan)"),
+)
+_DISABLED: Final = _change("disabled = ", Param("disabled"))
+_REVOKE: Final = _change(
+    "tokens_from = CASE WHEN tokens_from > ", Param("from"), " THEN tokens_from ELSE ", Param("from"), " END"
+)
+_BUMP_ALL: Final = _both("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
+
+
+def load(name: str, dialect: DialectName) -> Statement:
+    """One row for :func:`principal`, or none when the account is unknown or disabled."""
+    return _LOAD[dialect].bind({"id": name})
+
+
+def principal(row: Row) -> Principal:
+    """From a row of :func:`load`; the credential is not known here."""
+    name, roles, attributes, plan, epoch_, tokens_from = row
+    return Principal(name, frozenset(json.loads(roles)), json.loads(attributes), plan, epoch_, tokens_from)
+
+
+def epoch(name: str, dialect: DialectName) -> Statement:
+    """One row with the present epoch, or none when the account is unknown or disabled."""
+    return _EPOCH[dialect].bind({"id": name})
+
+
+def add(
+    account: Account, kind: Kind, created: float, dialect: DialectName, password: str | None = None
+) -> Callable[[], Script[int]]:
+    """A new account.
+
+    Args:
+        created: Unix seconds.
+        password: its Argon2 hash.
+
+    Raises:
+        StoreError: `account-exists`, also when that one is disabled.
+    """
+    statement = _ADD[dialect].bind(
+        {
+            "id": account.name,
+            "kind": kind,
+            "roles": _roles_text(account.roles),
+            "attributes": _attributes_text(account.attributes),
+            "plan": account.plan,
+            "password": password,
+            "created": int(created),
+        }
+    )
+
+    def script() -> Script[int]:
+        try:
+            rows = yield statement
+        except Violation:
+            raise StoreError("account-exists", account.name, "Change it, or use another name.") from None
+        return int(rows[0][0])
+
+    return script
+
+
+def alter(
+    name: str,
+    dialect: DialectName,
+    *,
+    roles: Iterable[str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    plan: str | None = None,
+) -> Change:
+    """Replace what is given and leave the rest."""
+    values = {
+        "roles": None if roles is None else _roles_text(roles),
+        "attributes": None if attributes is None else _attributes_text(attributes),
+        "plan": plan,
+    }
+    return _changing(name, _ALTER[dialect].bind({"id": name, **values}))
+
+
+def disable(name: str, dialect: DialectName) -> Change:
+    """It is unknown from the next request on."""
+    return _changing(name, _DISABLED[dialect].bind({"id": name, "disabled": 1}))
+
+
+def enable(name: str, dialect: DialectName) -> Change:
+    """Undo :func:`disable`. Tokens from before are valid again unless they were revoked or have expired."""
+    return _changing(name, _DISABLED[dialect].bind({"id": name, "disabled": 0}))
+
+
+def revoke_tokens(name: str, now: float, dialect: DialectName) -> Change:
+    """Void every token issued until now, those of the running second included: `iat` has whole seconds."""
+    return _changing(name, _REVOKE[dialect].bind({"id": name, "from": int(now) + 1}))
+
+
+def bump_all(dialect: DialectName) -> Callable[[], Script[int]]:
+    """Void every cached principal and token, as when a signing key is revoked; returns how many accounts there are."""
+    statement = _BUMP_ALL[dialect].bind({})
+
+    def script() -> Script[int]:
+        rows = yield statement
+        return len(rows)
+
+    return script
+
+
+def _changing(name: str, statement: Statement) -> Change:
+    def script() -> Script[int]:
+        rows = yield statement
+        if not rows:
+            raise StoreError("account-unknown", name, "There is no account of this name.")
+        return int(rows[0][0])
+
+    return script
+
+
+def _roles_text(roles: Iterable[str]) -> str:
+    return json.dumps(sorted(set(roles)))
+
+
+def _attributes_text(attributes: Mapping[str, AttributeValue]) -> str:
+    return json.dumps(dict(attributes), ensure_ascii=False, sort_keys=True)

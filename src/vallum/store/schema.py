@@ -1,0 +1,85 @@
+"""Vallum's own tables, beside the application's in the same database. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import DDL, BigInteger, Column, Double, Integer, MetaData, Table, Text, event
+
+METADATA: Final = MetaData()
+
+_Number: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits on both; only INTEGER can be a row id of SQLite."""
+
+meta: Final = Table(
+    "vallum_meta",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+principal: Final = Table(
+    "vallum_principal",
+    METADATA,
+    Column("id", Text, primary_key=True, comment="the NAME given by the operator; `sub` of tokens"),
+    Column("kind", Text, nullable=False, comment="user or client"),
+    Column("roles", Text, nullable=False, comment="a JSON array, sorted"),
+    Column("attributes", Text, nullable=False, comment="a JSON object"),
+    Column("plan", Text, nullable=False),
+    Column(
+        "epoch", _Number, nullable=False, comment="one more with every change; never set back, rows are never deleted"
+    ),
+    Column("tokens_from", _Number, nullable=False, comment="tokens issued before this second are void"),
+    Column("disabled", Integer, nullable=False, comment="0 or 1"),
+    Column("password", Text, comment="an Argon2 hash"),
+    Column("created", _Number, nullable=False),
+)
+
+signing_key: Final = Table(
+    "vallum_signing_key",
+    METADATA,
+    Column("kid", Text, primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("public_jwk", Text, nullable=False, comment="JSON (RFC 7517); the private key is a file"),
+    Column("created", _Number, nullable=False),
+    Column("retires", _Number, comment="it signs no more, and from then on it verifies no more"),
+    Column("revoked", _Number, comment="void from this second on"),
+)
+
+# No index but the id: each would be paid for by every write of the application.
+audit: Final = Table(
+    "vallum_audit",
+    METADATA,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("principal", Text, comment="NULL: the anonymous caller"),
+    Column("verb", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("row_key", Text, comment="a JSON object"),
+    Column("fields", Text, comment="a JSON array of the names that were written"),
+    Column("before", Text, comment="entity tag"),
+    Column("after", Text, comment="entity tag"),
+    Column("note", Text),
+    sqlite_autoincrement=True,  # an id is never given twice, so a missing one shows
+)
+
+window: Final = Table(
+    "vallum_window",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("policy", Text, primary_key=True),
+    Column("start", _Number, nullable=False),
+    Column("count", _Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+for _change in ("UPDATE", "DELETE"):
+    event.listen(
+        audit,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
+            f"CREATE TRIGGER vallum_audit_no_{_change.lower()} BEFORE {_change} ON vallum_audit "
+            "BEGIN SELECT RAISE(ABORT, 'vallum_audit is append only'); END"
+        ).execute_if(dialect="sqlite"),
+    )

@@ -1,0 +1,182 @@
+"""Reads: inline on the event loop while they are short, in a few threads when they are not.
+
+A point read takes about 25 µs and a hop to a thread more than that, so a read starts where it is. SQLite
+calls back every so many steps of its virtual machine; a read that used up its steps is stopped and
+run again in a thread, where time bounds it. Its text is remembered and goes to a thread at once
+the next time, until it was quick there often enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Final, final
+
+from vallum.refusals import QUERY_TIMEOUT, Refusal
+from vallum.store.ports import Row, Statement
+from vallum.store.sqlite_connection import busy, connect, meaning, primary_code
+from vallum.store.sqlite_limits import SqliteLimits
+
+_BLOCKED: Final = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+"""Too long, or waiting for a lock: a thread may wait, the event loop may not."""
+
+
+@final
+class _Run:
+    """How long one read may take (monotonic clock); 0 when nobody waits for it any more."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+
+_INLINE: Final = _Run(0.0)
+
+
+@final
+class _Bounded:
+    """A read-only connection. A statement is stopped when its ticks are used up and its time is over."""
+
+    def __init__(self, path: Path, limits: SqliteLimits, *, busy_seconds: float, any_thread: bool) -> None:
+        self.connection = connect(path, "read", busy_seconds=busy_seconds, any_thread=any_thread)
+        self.connection.set_progress_handler(self._tick, limits.progress_steps)
+        self.execute = self.connection.cursor().execute  # one cursor: every result is fetched whole
+        self.ticks = 0
+        self.run = _INLINE
+
+    def _tick(self) -> bool:
+        self.ticks -= 1
+        return self.ticks < 0 and monotonic() > self.run.until
+
+
+@final
+class SqliteReader:
+    """Opened and used on one thread, that of the event loop."""
+
+    def __init__(self, path: Path, limits: SqliteLimits) -> None:
+        self._path = path
+        self._limits = limits
+        # SQLite counts a statement's steps from where its last run ended, so the first tick may come at once.
+        self._ticks = limits.inline_read_steps // limits.progress_steps
+        self._inline: _Bounded | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._places = threading.BoundedSemaphore(limits.read_queue)
+        self._local = threading.local()
+        self._opened: list[_Bounded] = []
+        self._stopping = False
+        self._slow: OrderedDict[str, int] = OrderedDict()
+
+    def open(self) -> None:
+        """Open the inline connection; threads open theirs when they are first needed."""
+        # The event loop must not wait for a lock: a read that meets one goes to a thread.
+        self._inline = _Bounded(self._path, self._limits, busy_seconds=0.0, any_thread=False)
+        self._pool = ThreadPoolExecutor(self._limits.read_threads, thread_name_prefix="vallum-read")
+
+    def close(self) -> None:
+        """Stop what runs; later reads are refused as busy."""
+        inline, pool = self._inline, self._pool
+        self._inline = self._pool = None
+        self._stopping = True
+        for opened in self._opened:
+            opened.run.until = 0.0
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+        for bounded in (*self._opened, *(() if inline is None else (inline,))):
+            bounded.connection.close()
+        self._opened.clear()
+
+    async def read(self, statement: Statement) -> list[Row]:
+        inline = self._inline
+        if inline is None:
+            raise busy()
+        if statement.text not in self._slow:
+            inline.ticks = self._ticks
+            try:
+                return inline.execute(statement.text, statement.arguments).fetchall()
+            except sqlite3.Error as error:
+                self._leaves(error, statement.text)
+        return await self._in_thread(statement)
+
+    def read_now(self, statement: Statement) -> list[Row]:
+        """Run it here, bounded by time alone: for start-up, where nothing else waits."""
+        inline = self._inline
+        if inline is None:
+            raise busy()
+        inline.ticks = 0
+        inline.run = _Run(monotonic() + self._limits.read_seconds)
+        try:
+            return inline.execute(statement.text, statement.arguments).fetchall()
+        except sqlite3.Error as error:
+            raise meaning(error) from error
+        finally:
+            inline.run = _INLINE
+
+    def _leaves(self, error: sqlite3.Error, text: str) -> None:
+        """Return when a thread is to try again; remember a text that was too long."""
+        code = primary_code(error)
+        if code not in _BLOCKED:
+            raise meaning(error) from error
+        if code == sqlite3.SQLITE_INTERRUPT:
+            self._remember(text)
+
+    def _remember(self, text: str) -> None:
+        self._slow[text] = 0
+        self._slow.move_to_end(text)
+        if len(self._slow) > self._limits.slow_statements:
+            self._slow.popitem(last=False)
+
+    def _judge(self, text: str, *, was_quick: bool) -> None:
+        """A text that was quick often enough in a row is forgotten: it may run inline again."""
+        if text not in self._slow:
+            return
+        quick_runs = self._slow[text] + 1 if was_quick else 0
+        if quick_runs >= self._limits.slow_pardon:
+            del self._slow[text]
+        else:
+            self._slow[text] = quick_runs
+            self._slow.move_to_end(text)
+
+    async def _in_thread(self, statement: Statement) -> list[Row]:
+        if self._pool is None or not self._places.acquire(blocking=False):
+            raise busy()
+        run = _Run(monotonic() + self._limits.read_seconds)
+        future = self._pool.submit(self._execute, statement, run)
+        future.add_done_callback(lambda _: self._places.release())
+        try:
+            rows, was_quick = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            run.until = 0.0
+            raise
+        self._judge(statement.text, was_quick=was_quick)
+        return rows
+
+    def _execute(self, statement: Statement, run: _Run) -> tuple[list[Row], bool]:
+        """The rows, and whether they came within the steps of an inline read."""
+        if monotonic() > run.until:  # it waited in the queue for as long as it might have run
+            raise Refusal(QUERY_TIMEOUT)
+        try:
+            bounded = self._mine()
+            bounded.run = run
+            if self._stopping:  # asked after `run` is in its place: `close` sees the one or this the other
+                raise busy()
+            bounded.ticks = self._ticks
+            rows = bounded.execute(statement.text, statement.arguments).fetchall()
+        except sqlite3.Error as error:
+            raise meaning(error) from error
+        return rows, bounded.ticks >= 0
+
+    def _mine(self) -> _Bounded:
+        bounded: _Bounded | None = getattr(self._local, "bounded", None)
+        if bounded is None:
+            # Handed to the closing thread at the end, when this one is gone.
+            seconds = self._limits.read_seconds
+            bounded = _Bounded(self._path, self._limits, busy_seconds=seconds, any_thread=True)
+            self._local.bounded = bounded
+            self._opened.append(bounded)
+        return bounded

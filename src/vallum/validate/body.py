@@ -1,0 +1,78 @@
+"""The body of a request, read from ASGI: counted and timed while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast, final
+
+from vallum import defaults
+from vallum.refusals import BODY_TOO_LARGE, REQUEST_MALFORMED, REQUEST_TIMEOUT, Refusal
+from vallum.request import Receive
+
+
+@final
+class ClientGone(Exception):
+    """The client closed the connection before its body was complete; nobody is left to answer."""
+
+
+async def read_body(receive: Receive, *, max_bytes: int, seconds: float, expected_length: int | None) -> bytes:
+    """The whole body.
+
+    Args:
+        receive: ASGI's `receive`; its messages are `http.request` until `more_body` is false.
+        max_bytes: the largest body that this route accepts.
+        seconds: within which all of it must have arrived.
+        expected_length: of `Content-Length`, or None when there is none (RFC 9112 §6.3).
+
+    Raises:
+        Refusal: BODY_TOO_LARGE as soon as it is, REQUEST_TIMEOUT, REQUEST_MALFORMED when it is longer
+            or shorter than `expected_length`.
+        ClientGone: the connection was closed first.
+    """
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            body = await _collect(receive, max_bytes, expected_length)
+    except TimeoutError:
+        if not deadline.expired():
+            raise  # the receiver's own
+        raise Refusal(REQUEST_TIMEOUT, "The body did not arrive in time.") from None
+    if expected_length is not None and len(body) != expected_length:
+        raise _wrong_length()
+    return body
+
+
+async def _collect(receive: Receive, max_bytes: int, expected_length: int | None) -> bytes:
+    first, more = await _next(receive)
+    _check_size(len(first), max_bytes, expected_length)
+    if not more:
+        return first
+    # One buffer: a list of single bytes would take forty times what it holds.
+    body = bytearray(first)
+    empty = 0
+    while more:
+        chunk, more = await _next(receive)
+        empty += not chunk
+        if empty > defaults.MAX_EMPTY_BODY_MESSAGES:
+            raise Refusal(REQUEST_MALFORMED, "The body comes in too many empty pieces.")
+        _check_size(len(body) + len(chunk), max_bytes, expected_length)
+        body += chunk
+    return bytes(body)
+
+
+async def _next(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":  # http.disconnect
+        raise ClientGone
+    return cast("bytes", message.get("body", b"")), bool(message.get("more_body", False))
+
+
+def _check_size(size: int, max_bytes: int, expected_length: int | None) -> None:
+    if size > max_bytes:
+        raise Refusal(BODY_TOO_LARGE)
+    if expected_length is not None and size > expected_length:
+        raise _wrong_length()
+
+
+def _wrong_length() -> Refusal:
+    return Refusal(REQUEST_MALFORMED, "The body is not as long as Content-Length says.")
