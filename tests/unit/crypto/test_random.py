@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vallum.crypto import random
+
+
+def test_request_id() -> None:
+    """A request id is 32 lower-case hex digits, and ten thousand of them differ."""
+    ids = [random.request_id() for _ in range(10_000)]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_request_id_uses_all_bits() -> None:
+    """Every one of the 128 bits is sometimes 0 and sometimes 1."""
+    ids = [int(random.request_id(), 16) for _ in range(200)]
+    ones = zeros = 0
+    for number in ids:
+        ones |= number
+        zeros |= ~number
+    assert ones == 2**128 - 1
+    assert zeros & (2**128 - 1) == 2**128 - 1
+
+
+def test_token_bytes() -> None:
+    """As many bytes as asked for, different each time."""
+    assert [len(random.token_bytes(count)) for count in (0, 1, 32)] == [0, 1, 32]
+    assert random.token_bytes(16) != random.token_bytes(16)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_constant_time_equal(one: bytes, other: bytes) -> None:
+    """It agrees with ==, for different lengths too."""
+    assert random.constant_time_equal(one, other) == (one == other)
+    assert random.constant_time_equal(one, bytes(bytearray(one)))
