@@ -15,6 +15,7 @@ from vallum.declare.app import API
 from vallum.declare.policy import Operation, Rule, When
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.refusals import CREDENTIAL_MISSING, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
+from vallum.request import Request
 from vallum.store.ports import Principal
 from vallum.store.sql import DialectName
 from vallum.throttle.stage import Metered
@@ -29,7 +30,6 @@ class Authorised:
         rights: of the caller on every resource (answers and references need the others).
         verb: what the method does.
         access: by that verb; None where there is no row (endpoints, public routes).
-        read: READ access on the route's resource; None when no role of the caller reads it.
     """
 
     metered: Metered
@@ -37,7 +37,6 @@ class Authorised:
     rights: Rights
     verb: Verb
     access: Access | None
-    read: Access | None
 
 
 @final
@@ -52,9 +51,9 @@ class Policy:
         )
         self._kept: OrderedDict[object, Rights] = OrderedDict()
 
-    def rights_of(self, principal: Principal, facts: RequestFacts) -> Rights:
+    def rights_of(self, principal: Principal, request: Request) -> Rights:
         """The rights of this caller at this request."""
-        held = tuple((conditions_hold(c, facts), conditions_may_hold(c, facts)) for c in self.conditions)
+        held = self._held(principal, request) if self.conditions else ()
         key = (principal.roles, frozenset(principal.attributes), principal.id is not None, held)
         rights = self._kept.get(key)
         if rights is None:
@@ -73,6 +72,16 @@ class Policy:
             self._kept.move_to_end(key)
         return rights
 
+    def _held(self, principal: Principal, request: Request) -> tuple[tuple[bool, bool], ...]:
+        facts = RequestFacts(
+            credential=principal.credential,
+            login_at=principal.login_at,
+            scopes=principal.scopes,
+            address=request.address,
+            now=request.received_at,
+        )
+        return tuple((conditions_hold(c, facts), conditions_may_hold(c, facts)) for c in self.conditions)
+
 
 def authorise(metered: Metered, policy: Policy) -> Authorised:
     """Find the caller's access by this method on this route.
@@ -85,22 +94,13 @@ def authorise(metered: Metered, policy: Policy) -> Authorised:
     request, route, principal = admitted.request, admitted.route, identified.principal
     if route is None:
         raise Refusal(NOT_FOUND)
-    facts = RequestFacts(
-        credential=principal.credential,
-        login_at=principal.login_at,
-        scopes=principal.scopes,
-        address=request.address,
-        now=request.received_at,
-    )
-    rights = policy.rights_of(principal, facts)
+    rights = policy.rights_of(principal, request)
     verb = route.methods.get(request.method)
     if verb is None:
         raise Refusal(METHOD_NOT_ALLOWED, allow=allowed_methods(route, rights))
     if not may(rights, route, request.method, verb):
         raise Refusal(FORBIDDEN if principal.id is not None else CREDENTIAL_MISSING)
-    return Authorised(
-        metered, route, rights, verb, access_by(rights, route, request.method, verb), _read(rights, route)
-    )
+    return Authorised(metered, route, rights, verb, access_by(rights, route, request.method, verb))
 
 
 def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class Call:
         access = self._access(resource, Operation.READ)
         shape = ListShape(ordered(resource, access.granted), (), (), None, False)
         prepared = list_statement(resource, access, shape, self._frame.dialect)
-        rows = self._rows(prepared.bind({**self._frame.values, LIMIT: limit}))
+        rows = self._rows(prepared.bind(self._frame.values.with_({LIMIT: limit})))
         return [json.loads(row[0]) for row in rows if row[0] is not None]
 
     def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass
 from typing import Any, final
 
 from vallum import defaults
@@ -44,6 +45,31 @@ class Plans:
 
 
 @final
+class Values(dict[str, Any]):
+    """What the parameters of a request's statements are bound to; the clock is read only by rules that ask for it."""
+
+    def __init__(self, principal: Principal, now: float) -> None:
+        self[ME_ID] = principal.id
+        for name, value in principal.attributes.items():
+            self[ME_ATTRIBUTE + name] = value
+        self._now = now
+
+    def __missing__(self, name: str) -> Any:
+        instant = datetime.datetime.fromtimestamp(self._now, datetime.UTC)
+        if name == NOW:
+            return instant
+        if name == TODAY:
+            return instant.date()
+        raise KeyError(name)
+
+    def with_(self, more: Mapping[str, Any]) -> Values:
+        """A copy with further values."""
+        values = copy(self)
+        values.update(more)
+        return values
+
+
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One request's view of the store.
@@ -59,21 +85,12 @@ class Frame:
     plans: Plans
     request_id: str
     now: float
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Values
 
-    def key_values(self, resource: Resource, key: tuple[Any, ...]) -> dict[str, Value]:
+    def key_values(self, resource: Resource, key: tuple[Any, ...]) -> Values:
         """The values of this frame with a row's key, as the driver takes it."""
-        found = dict(self.values)
+        found: dict[str, Value] = {}
         for index, (name, value) in enumerate(zip(resource.key, key, strict=True)):
             convert = to_driver(resource.fields[name], self.dialect)
             found[f"{KEY}{index}"] = value if convert is None or value is None else convert(value)
-        return found
-
-
-def caller_values(principal: Principal, now: float) -> dict[str, Any]:
-    """The values of `me`, `now` and `today`."""
-    instant = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    values: dict[str, Any] = {ME_ID: principal.id, NOW: instant, TODAY: instant.date()}
-    for name, value in principal.attributes.items():
-        values[ME_ATTRIBUTE + name] = value
-    return values
+        return self.values.with_(found)

@@ -52,11 +52,9 @@ def missing_references(
         else:
             key = ("reference", frame.rights, resource.name, reference, tuple(touched))
             prepared = frame.plans.get(key, lambda r=reference, t=target, w=touched: _exists(frame, resource, r, t, w))  # type: ignore[misc]
-            values = {
-                **frame.values,
-                **{f"raw_{k}": v for k, v in raw.items()},
-                **{f"new_{k}": written[k] for k in touched},
-            }
+            values = frame.values.with_(
+                {**{f"raw_{k}": v for k, v in raw.items()}, **{f"new_{k}": written[k] for k in touched}}
+            )
             found = bool((yield prepared.bind(values)))
         if not found:
             faults += [Fault(f"/{name}", "reference", MISSING) for name in touched]

@@ -17,7 +17,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter
 
 from vallum.authorise.rights import Rights, existence
-from vallum.declare.policy import ME_ROLES, Operation, Rule
+from vallum.declare.policy import ME_ROLES, NOW, TODAY, Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
 
@@ -108,7 +108,7 @@ def _bound(frame: Frame, expression: ColumnElement[Any]) -> ColumnElement[Any]:
             return None
         if element.key == ME_ROLES:
             return BindParameter(None, list(frame.rights.roles), type_=element.type, unique=True, expanding=True)
-        if element.key in frame.values:
+        if element.key in frame.values or element.key in (NOW, TODAY):
             return BindParameter(None, frame.values[element.key], type_=element.type, unique=True)
         return None
 

@@ -14,7 +14,7 @@ from vallum.crypto.digest import etag128
 from vallum.execute import handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
-from vallum.execute.frame import Frame, Moved, Plans, caller_values
+from vallum.execute.frame import Frame, Moved, Plans, Values
 from vallum.execute.handlers import Result
 from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
@@ -152,7 +152,7 @@ def frame_of(authorised: Authorised, execution: Execution) -> Frame:
         plans=execution.plans,
         request_id=request.id,
         now=request.received_at,
-        values=caller_values(identified.principal, request.received_at),
+        values=Values(identified.principal, request.received_at),
     )
 
 
@@ -180,7 +180,7 @@ async def _list(intent: ListIntent, execution: Execution) -> Listed:
     key = (access, shape)
     prepared = execution.plans.get(key, lambda: list_statement(resource, access, shape, dialect))
     identified = intent.authorised.metered.identified
-    values = caller_values(identified.principal, identified.admitted.request.received_at)
+    values = Values(identified.principal, identified.admitted.request.received_at)
     values[LIMIT] = query.limit + 1
     for index, (_, _, value) in enumerate(intent.filters):
         values[f"{FILTER}{index}"] = value

@@ -52,12 +52,12 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
         raise Refusal(BODY_INVALID, faults=tuple(faults))
     names = tuple(name for name in resource.fields if name in body)
     prepared, made = _insert(frame, resource, access, names)
-    values = {**frame.values, **made_values(resource, made, update=False), **{f"{NEW}{n}": body[n] for n in names}}
+    values = frame.values.with_({**made_values(resource, made, update=False), **{f"{NEW}{n}": body[n] for n in names}})
     try:
         rows = yield prepared.bind(values)
     except Violation as violation:
         raise refusal_of(violation, resource, known_fields(frame, resource, access)) from violation
-    key = {**frame.values, **{f"{KEY}{i}": value for i, value in enumerate(rows[0])}}
+    key = frame.values.with_({f"{KEY}{i}": value for i, value in enumerate(rows[0])})
     seen = yield from reread(frame, resource, access, key)
     if seen is None or not access.holds(seen.mask) or not all(access.allows(seen.mask, name) for name in names):
         raise Refusal(STATE_FORBIDDEN)
@@ -89,7 +89,8 @@ def change(
     if faults:
         raise Refusal(BODY_INVALID, faults=tuple(faults))
     prepared, made = _update(frame, resource, names)
-    values |= {**made_values(resource, made, update=True), **{f"{NEW}{n}": written[n] for n in names}}
+    values.update(made_values(resource, made, update=True))
+    values.update({f"{NEW}{n}": written[n] for n in names})
     try:
         yield prepared.bind(values)
     except Violation as violation:

@@ -44,5 +44,5 @@ class Cursors:
 
 
 def context_of(caller: str | None, path: str, filters: Sequence[Any], sort: Sequence[Any]) -> bytes:
-    """What a cursor is bound to; JSON keeps the parts apart whatever they contain."""
-    return _ENCODE([caller, path, filters, sort]).encode()
+    """What a cursor is bound to; `repr` keeps the parts apart whatever they contain."""
+    return repr((caller, path, filters, sort)).encode()
