@@ -64,7 +64,8 @@ class Models:
             Refusal: BODY_INVALID with every fault.
         """
         try:
-            return adapter.validate_json(_json_text(body))
+            # Strict: a number in quotes is a text. Dates, UUIDs and enums are texts in JSON anyway.
+            return adapter.validate_json(_json_text(body), strict=True)
         except ValidationError as error:
             raise Refusal(BODY_INVALID, faults=faults_of(error, body)) from None
 
