@@ -21,7 +21,7 @@ ENCODED_COMMA: Final = "\x00"
 """Stands for `%2C` until keys are split at `,`. NUL itself is refused in every form."""
 
 # RFC 3986 §3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@", here without ";".
-PATH_BYTES: Final = b"/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@"
+PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
 ENCODED: Final = re.compile(rb"/(?:[/A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})*")
 SEPARATORS: Final = re.compile(rb"%(?:2[Ff]|5[Cc]|00)")
 COMMA: Final = re.compile(rb"%2[Cc]")
@@ -67,8 +67,8 @@ def read_path(raw: bytes) -> str:
     Raises:
         Refusal: REQUEST_MALFORMED.
     """
-    # Almost every path: nothing encoded, no segment that is empty or starts with a dot. Four times as fast as a pattern.
-    if raw[:1] == b"/" and not raw.translate(None, PATH_BYTES) and b"//" not in raw and b"/." not in raw:
+    # Almost every path: nothing encoded, no segment that is empty or starts with a dot.
+    if PLAIN.fullmatch(raw) is not None and b"/." not in raw:
         return raw.decode("ascii")
     if ENCODED.fullmatch(raw) is None:
         raise Refusal(REQUEST_MALFORMED, "The path has a character that must be percent-encoded.")
