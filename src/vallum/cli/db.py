@@ -1,0 +1,63 @@
+"""`vallum db`: the database of a data directory."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.cli.output import show
+from vallum.serve.create import create_database
+from vallum.serve.development import mark
+from vallum.serve.load import load_api
+from vallum.serve.master_key import read_master_key
+from vallum.serve.tls import development_files
+from vallum.store import migrations
+
+commands = typer.Typer(help="The database of a data directory.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(commands, name="db")
+
+
+@commands.command()
+def create(
+    seed: Annotated[
+        bool, typer.Option("--seed", help="Fill it with what the application declares (`on_seed`).")
+    ] = False,
+    dev: Annotated[bool | None, typer.Option("--dev", help="For development: `vallum token` works on it.")] = None,
+    port: Annotated[int | None, typer.Option(help="With --dev: where it will be served.")] = None,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the tables, the declared accounts, the signing key and the secret of the cursors."""
+    settings = settings_of(data=data, app=app, dev=dev, port=port)
+    passphrase = read_master_key(settings.master_key_file)
+    api = load_api(settings.app)
+    accounts = create_database(
+        api, settings.data, now=time.time(), seeders=api.seeders if seed else (), passphrase=passphrase
+    )
+    if settings.dev:
+        mark(settings.data, settings.public_url)
+        development_files(settings.data, time.time())
+    if as_json:
+        show({"data": str(settings.data), "accounts": accounts, "seeded": seed, "development": settings.dev})
+    else:
+        typer.echo(f"Made {settings.data / 'vallum.db'}; accounts: {accounts}.")
+
+
+@commands.command()
+def migrate(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
+    """Bring Vallum's own tables to this version; the application's are its own affair."""
+    settings = settings_of(data=data, app=app)
+    with database_of(settings) as database:
+        before, after = database.write(migrations.migrate())
+    if as_json:
+        show({"before": before, "after": after})
+    else:
+        typer.echo(f"Schema {after}, as it was." if before == after else f"Schema {before} is now {after}.")

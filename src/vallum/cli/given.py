@@ -1,0 +1,37 @@
+"""Options that several commands take, and the settings behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vallum.serve.settings import Settings, load
+from vallum.store.sqlite import SqliteFile
+
+DATABASE_FILE = "vallum.db"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Directory of the database and the keys.", show_default=False)
+]
+App = Annotated[str | None, typer.Option("--app", help="The API, as module:attribute.", show_default=False)]
+
+
+def settings_of(**flags: object) -> Settings:
+    """The settings under these flags; None means that one was not given.
+
+    Raises:
+        SettingsError: one of them is malformed.
+    """
+    return load(flags)
+
+
+def database_of(settings: Settings) -> SqliteFile:
+    """The database of the data directory.
+
+    Raises:
+        StoreError: it is missing or open to others.
+    """
+    return SqliteFile(settings.data / DATABASE_FILE)

@@ -1,0 +1,48 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def show(value: Any) -> None:
+    """One JSON document."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows as a JSON array, or as a table with these columns; without a terminal it is as wide as it must be."""
+    if as_json:
+        show(list(rows))
+        return
+    grid = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, no_wrap=True)
+    for row in rows:
+        grid.add_row(*(escape(_text(row[column])) for column in columns))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(80, console.measure(grid).maximum))
+    console.print(grid)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case dict():
+            return ", ".join(f"{key}={part}" for key, part in value.items())
+        case _:
+            return str(value)

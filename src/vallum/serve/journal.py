@@ -1,0 +1,218 @@
+"""The log: one line a request, one line and a traceback for an error of ours.
+
+A line holds the request's id, who called, the method, the route's pattern, the status, the stage and code of a
+refusal, and microseconds by stage. It never holds what a client wrote: no path, query, header or body.
+
+A request's line is made on the event loop by one format expression (about 3 µs; structlog's processors take about
+ten times that) and is written by a thread, in batches. Everything else goes through structlog.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from time import perf_counter_ns
+from typing import Any, Final, final
+
+import structlog
+from structlog.typing import Processor
+
+from vallum import defaults
+from vallum.authenticate.stage import Identified
+from vallum.authorise.stage import Authorised
+from vallum.edge.stage import Admitted
+from vallum.pipeline import Passage
+from vallum.respond.stage import Reply, Ticket
+from vallum.serve.logs import Handler, safe_traceback
+from vallum.serve.metrics import METHODS, STAGES, Metrics
+from vallum.throttle.stage import Metered
+
+STDERR: Final = 2
+
+
+@final
+class Journal:
+    """Where each answer and each failure of ours is written down (`pipeline.Journal`).
+
+    Args:
+        metrics: counts the same answers.
+        pretty: for people instead of JSON.
+        messages: show the messages of all exceptions, not only of those that cannot hold a client's data. In
+            development only.
+        descriptor: of the file that is written to; standard error.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, pretty: bool = False, messages: bool = False, descriptor: int = STDERR
+    ) -> None:
+        self._metrics = metrics
+        self._pretty = pretty
+        self._messages = messages
+        self._descriptor = descriptor
+        self._lines: deque[str] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._second = (-1, "")
+        self.dropped = 0
+        metrics.dropped = lambda: self.dropped
+        self._log = structlog.wrap_logger(_Sink(self.add), processors=_processors(pretty))
+
+    def start(self) -> None:
+        """Begin to write. In the process that serves: threads do not survive a fork."""
+        self._thread = threading.Thread(target=self._write_behind, name="vallum-journal", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is left."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=defaults.OPS_SECONDS)
+        self._flush()
+
+    def answered(self, passage: Passage, reply: Reply) -> None:
+        """One line a request."""
+        ended = perf_counter_ns()
+        marks = passage.marks
+        durations = [after - before for before, after in zip(marks, (*marks[1:], ended), strict=True)]
+        principal, method, route = _caller(passage.ticket)
+        refusal = passage.refusal
+        code = None if refusal is None else refusal.reason.code
+        self._metrics.answered(method, route, reply.status, code, durations)
+        if refusal is None:
+            refused = ""
+        elif self._pretty:
+            refused = f" {refusal.reason.stage}: {code}"
+        else:
+            refused = f',"stage":"{refusal.reason.stage}","code":"{code}"'
+        make = _pretty_line if self._pretty else _json_line
+        self.add(make(self._time(passage.now), passage, method, route, principal, reply.status, refused, durations))
+
+    def failed(self, request_id: str, error: BaseException) -> None:
+        """An exception that is an error of this program."""
+        self._metrics.failures += 1
+        self.error("failed", error, request_id=request_id)
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Something that happened to the service itself."""
+        self.record("info", event, fields)
+
+    def error(self, event: str, error: BaseException, **fields: Any) -> None:
+        """Something that went wrong with it."""
+        self.record("error", event, {**fields, "exception": safe_traceback(error, messages=self._messages)})
+
+    def record(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Any other line."""
+        self._log.info(event, level=level, **fields)
+
+    def handler(self) -> Handler:
+        """For what libraries log by `logging`."""
+        return Handler(self.record, messages=self._messages)
+
+    def add(self, line: str) -> None:
+        """Have a line written."""
+        if len(self._lines) < defaults.JOURNAL_LINES:
+            self._lines.append(line)
+        else:
+            self.dropped += 1
+
+    def _time(self, now: float) -> str:
+        """RFC 3339 in UTC with milliseconds; the part up to the second is made once a second."""
+        second = int(now)
+        if second != self._second[0]:
+            self._second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{int((now - second) * 1000):03d}Z"
+
+    def _write_behind(self) -> None:
+        while not self._stopping.wait(defaults.JOURNAL_SECONDS):
+            self._flush()
+
+    def _flush(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if not lines:
+            return
+        content = memoryview(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+        try:
+            while content:
+                content = content[os.write(self._descriptor, content) :]
+        except OSError:  # nobody reads our standard error any more, or the disk is full
+            self.dropped += len(lines)
+
+
+def _caller(ticket: Ticket) -> tuple[str | None, str, str]:
+    """Principal, method and route, as far as the path went."""
+    principal: str | None = None
+    admitted: Admitted | None = None
+    if isinstance(ticket, Authorised):
+        ticket = ticket.metered
+    if isinstance(ticket, Metered):
+        ticket = ticket.identified
+    if isinstance(ticket, Identified):
+        principal, admitted = ticket.principal.id, ticket.admitted
+    elif isinstance(ticket, Admitted):
+        admitted = ticket
+    if admitted is None:
+        return None, "-", "-"
+    method = admitted.request.method
+    return principal, method if method in METHODS else "OTHER", "-" if admitted.route is None else admitted.route.path
+
+
+@lru_cache(maxsize=defaults.PRINCIPALS_CACHED)
+def _quoted(text: str | None) -> str:
+    return json.dumps(text)
+
+
+def _json_line(
+    time: str,
+    passage: Passage,
+    method: str,
+    route: str,
+    principal: str | None,
+    status: int,
+    refused: str,
+    durations: list[int],
+) -> str:
+    stages = ",".join([f'"{name}":{ns // 1000}' for name, ns in zip(STAGES, durations, strict=False)])
+    return (
+        f'{{"event":"request","time":"{time}","request_id":"{passage.request_id}","principal":{_quoted(principal)},'
+        f'"method":"{method}","route":{_quoted(route)},"status":{status}{refused},"us":{{{stages}}}}}'
+    )
+
+
+def _pretty_line(
+    time: str,
+    passage: Passage,
+    method: str,
+    route: str,
+    principal: str | None,
+    status: int,
+    refused: str,
+    durations: list[int],
+) -> str:
+    milliseconds = sum(durations) / 1e6
+    who = principal or "-"
+    return f"{time[11:23]} {status} {method:<6} {route} {who} {milliseconds:.1f} ms {passage.request_id}{refused}"
+
+
+def _processors(pretty: bool) -> list[Processor]:
+    if pretty:
+        return [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True, key="timestamp"),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+
+
+@final
+class _Sink:
+    """Where structlog's rendered lines go."""
+
+    def __init__(self, info: Callable[[str], None]) -> None:
+        self.info = info

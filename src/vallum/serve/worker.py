@@ -1,0 +1,154 @@
+"""The process that serves: the ASGI application with its journal and its health and metrics listener.
+
+`application` is a factory for any ASGI server; `run` uses `Worker` under granian.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, final
+
+from vallum.crypto.errors import BadKey
+from vallum.declare.app import API
+from vallum.declare.errors import DeclarationError
+from vallum.serve.asgi import Application, Receive, Send
+from vallum.serve.errors import SettingsError
+from vallum.serve.journal import Journal
+from vallum.serve.load import load_api
+from vallum.serve.master_key import read_master_key
+from vallum.serve.metrics import Metrics, Ops
+from vallum.serve.posture import refuse_unsafe
+from vallum.serve.settings import Settings, load
+from vallum.serve.wire import Place, build_service
+from vallum.store.errors import StoreError
+from vallum.store.ports import Statement
+
+REFUSALS: Final = (StoreError, DeclarationError, SettingsError, BadKey)
+"""Errors that tell the operator what to mend: a traceback would only hide that."""
+PROBE: Final = Statement("SELECT value FROM vallum_meta WHERE key = 'schema'", ())
+PARENT_SECONDS: Final = 0.5
+
+
+def place_of(settings: Settings) -> Place:
+    """What of the settings the path needs.
+
+    Raises:
+        SettingsError: the master key cannot be used.
+    """
+    return Place(
+        data=settings.data,
+        dev=settings.dev,
+        public_url=settings.public_url,
+        allowed_hosts=settings.allowed_hosts,
+        trusted_proxies=settings.trusted_proxies,
+        unix_socket=settings.unix_socket,
+        address_per_second=settings.address_per_second,
+        address_burst=settings.address_burst,
+        passphrase=read_master_key(settings.master_key_file),
+    )
+
+
+@final
+class Worker:
+    """`await worker(scope, receive, send)`.
+
+    Args:
+        ready: called when requests can be answered.
+        parent: the process that must outlive this one, or None.
+    """
+
+    def __init__(
+        self, api: API, settings: Settings, *, ready: Callable[[], object] = lambda: None, parent: int | None = None
+    ) -> None:
+        metrics = Metrics()
+        self.journal = Journal(metrics, pretty=settings.log_format == "pretty", messages=settings.dev)
+        _capture_logs(self.journal)
+        self._service = build_service(api, place_of(settings), self.journal, time.time)
+        self._application = Application(self._service)
+        self._ops = Ops(settings.ops_port, metrics, self._probe) if settings.ops_port else None
+        self._ready = ready
+        self._parent = parent
+        self._watch: asyncio.Task[None] | None = None
+
+    def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine function: a request is handed on without a frame of its own."""
+        if scope["type"] == "lifespan":
+            return self._lifespan(receive, send)
+        return self._application(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.journal.start()
+        try:
+            await self._start()
+        except Exception as error:  # noqa: BLE001  # granian serves on when a lifespan merely raises
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            if isinstance(error, REFUSALS):
+                self.journal.record("error", "start refused", {"why": str(error)})
+            else:
+                self.journal.error("start failed", error)
+            self.journal.stop()
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await self._stop()
+        finally:
+            self.journal.event("stopped")
+            self.journal.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        await self._service.start()
+        if self._ops is not None:
+            try:
+                await self._ops.start()
+            except OSError as error:
+                raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
+        if self._parent is not None:
+            self._watch = asyncio.create_task(self._stop_with(self._parent))
+        self.journal.event("started", pid=os.getpid())
+        self._ready()
+
+    async def _stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._ops is not None:
+            await self._ops.stop()
+        await self._service.stop()
+
+    async def _probe(self) -> object:
+        return await self._service.database.read(PROBE)
+
+    async def _stop_with(self, parent: int) -> None:
+        """Without its parent nobody would stop this process, or start it again."""
+        while os.getppid() == parent:  # noqa: ASYNC110  # nobody tells; it is looked at
+            await asyncio.sleep(PARENT_SECONDS)
+        self.journal.record("error", "the parent process is gone", {})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _capture_logs(journal: Journal) -> None:
+    """What libraries say goes into the same log, from warnings on; our own from information on."""
+    root = logging.getLogger()
+    root.handlers = [journal.handler()]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("vallum").setLevel(logging.INFO)
+    granian = logging.getLogger("_granian")
+    granian.handlers, granian.propagate = [], True
+
+
+def application() -> Worker:
+    """The service of the settings in the environment and vallum.toml: `uvicorn --factory vallum.serve.worker:application`.
+
+    Raises:
+        SettingsError, DeclarationError: what cannot be used or is unsafe.
+    """
+    settings = load()
+    refuse_unsafe(settings, time.time())
+    return Worker(load_api(settings.app), settings)
