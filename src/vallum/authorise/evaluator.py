@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from sqlalchemy import BindParameter, FromClause, Table
+from sqlalchemy import BindParameter, ClauseElement, FromClause, Table
 
 from vallum.authorise.evaluator_select import Row, Scope, Term
 from vallum.authorise.evaluator_terms import Translator
-from vallum.authorise.evaluator_values import Truth, UnsupportedExpression, Value, truth_of
+from vallum.authorise.evaluator_values import Truth, Value, truth_of
+from vallum.authorise.evaluator_values import UnsupportedExpression as UnsupportedExpression
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, ME_ROLES, NOW, TODAY
 
 ROW: Final = 0
@@ -41,6 +42,12 @@ class CallerValues:
     id: str | None
     roles: frozenset[str] = frozenset()
     attributes: Mapping[str, int | str | bool] = field(default_factory=dict)
+
+
+def expression_of(condition: Any) -> ClauseElement:
+    """The expression behind what an author may write as a condition: a mapped attribute, a hybrid, or itself."""
+    found: ClauseElement = condition if isinstance(condition, ClauseElement) else condition.__clause_element__()
+    return found
 
 
 @final
@@ -77,7 +84,7 @@ class Evaluator:
         key = (id(expression), id(table))
         if key not in self._terms:
             # The expression is kept beside its term, so that its id cannot pass to another object.
-            term = self._translator.term(expression, Scope(((table, ROW),)))
+            term = self._translator.term(expression_of(expression), Scope(((table, ROW),)))
             self._terms[key] = (expression, table, term)
         return self._terms[key][2]({ROW: row})
 

@@ -1,0 +1,174 @@
+"""Why a caller may or may not: a decision as lines that an operator reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, Literal, final
+
+from sqlalchemy import ColumnElement, Select, literal_column, select
+from sqlalchemy.sql import elements, operators, visitors
+
+from vallum.authorise.evaluator import expression_of
+from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about, lacking
+from vallum.authorise.evaluator_select import Row, same
+from vallum.authorise.evaluator_values import UnsupportedExpression
+from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, ME_ROLES, NOW, TODAY, Operation, Rule
+
+PARAMETER: Final = re.compile(r":(\w+)|__\[POSTCOMPILE_(\w+)\]")
+WORDS: Final = {ME_ID: "me.id", ME_ROLES: "me.roles", NOW: "now", TODAY: "today"}
+
+
+Verdict = Literal["true", "false", "null", "unknown", "grants", "applies", "no", "allowed", "refused", "not found", ""]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an explanation.
+
+    Attributes:
+        depth: levels of indentation.
+        text: the rule or condition, or a sentence.
+        verdict: of a condition `true`, `false`, `null` or `unknown`; of a rule `grants`, `applies` or `no`;
+            of the whole `allowed`, `refused` or `not found`.
+    """
+
+    depth: int
+    text: str
+    verdict: Verdict = ""
+
+
+def explain(
+    rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, *, after: Row | None = None
+) -> tuple[Line, ...]:
+    """The decision of :func:`decide` on the same arguments, with each rule and the values of its conditions."""
+    return tuple(_lines(rules, operation, question, row, after))
+
+
+def _lines(
+    rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, after: Row | None
+) -> Iterator[Line]:
+    yield Line(0, _caller(question))
+    yield _outcome(rules, operation, question, row, after)
+    if not question.exists(row):
+        yield Line(1, "the row belongs to another tenant or is deleted: it does not exist", "no")
+        return
+    parts = [("", rules, operation, row)]
+    if operation is not Operation.READ:
+        parts.insert(0, ("", question.resource.rules, Operation.READ, row))
+    if after is not None:
+        parts.append(("after the change: ", rules, operation, after))
+    for prefix, listed, about, state in parts:
+        for rule in listed:
+            if is_about(rule, about):
+                yield from _rule(prefix, rule, about, question, state)
+
+
+def _caller(question: Question) -> str:
+    caller = question.evaluator.caller
+    attributes = ", ".join(f"{name}={value!r}" for name, value in sorted(caller.attributes.items()))
+    name = "anonymous caller" if caller.id is None else f"caller {caller.id}"
+    return f"{name}; roles: {', '.join(sorted(caller.roles)) or 'none'}; attributes: {attributes or 'none'}"
+
+
+def _outcome(
+    rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, after: Row | None
+) -> Line:
+    columns = question.resource.table.primary_key.columns
+    key = ",".join(_shown(row.get(column.key, row.get(column.name))) for column in columns)
+    what = f"{_operation(operation)} {question.resource.name} {key}"
+    try:
+        decision = decide(rules, operation, question, row, after=after)
+    except UnsupportedExpression as unsupported:
+        return Line(0, f"{what}: {unsupported}", "unknown")
+    if not decision.allowed:
+        hidden = not decision.visible and operation is not Operation.CREATE
+        return Line(0, what, "not found" if hidden else "refused")
+    return Line(0, f"{what}: {_fields(decision)}", "allowed")
+
+
+def _fields(decision: Decision) -> str:
+    return f"fields {', '.join(sorted(decision.fields))}" if decision.fields else "no fields"
+
+
+def _operation(operation: Operation | None) -> str:
+    return "action on" if operation is None else str(operation.name)
+
+
+def _rule(prefix: str, rule: Rule, operation: Operation | None, question: Question, row: Row) -> Iterator[Line]:
+    roles = ", ".join("ANYONE" if role is ANYONE else str(role) for role in rule.roles)
+    fields = "" if rule.fields is None else f" on {', '.join(rule.fields) or 'no field'}"
+    text = f"{prefix}{rule.effect} {roles} {_operation(operation)}{fields}"
+    caller = question.evaluator.caller
+    if not any(role is ANYONE or role in caller.roles for role in rule.roles):
+        yield Line(1, f"{text}: not a role of this caller", "no")
+        return
+    if not question.concerns(rule):
+        yield Line(1, f"{text}: its conditions on the request are not met", "no")
+        return
+    lacks = lacking(rule, operation, caller)
+    if lacks:
+        yield Line(1, f"{text}: the caller has no {', '.join(lacks)}", "no" if rule.effect == "allow" else "applies")
+        return
+    try:
+        applies = question.applies(rule, operation, row)
+        yield Line(1, text, "no" if not applies else "grants" if rule.effect == "allow" else "applies")
+    except UnsupportedExpression as unsupported:
+        yield Line(1, f"{text}: {unsupported}", "unknown")
+    yield from _condition(2, expression_of(rule.where), question, row)
+
+
+def _condition(depth: int, expression: Any, question: Question, row: Row) -> Iterator[Line]:
+    """The condition, and what AND, OR and NOT in it are made of."""
+    if isinstance(expression, elements.Grouping):
+        yield from _condition(depth, expression.element, question, row)
+        return
+    if isinstance(expression, elements.True_):
+        return
+    parts: Sequence[Any] = ()
+    text = _text(expression, question, row)
+    if isinstance(expression, elements.BooleanClauseList):
+        parts, text = list(expression.clauses), "all of" if expression.operator is operators.and_ else "any of"
+    elif isinstance(expression, elements.UnaryExpression) and expression.operator is operators.inv:
+        parts, text = [expression.element], "not"
+    try:
+        truth = question.evaluator.holds(expression, question.resource.table, row)
+        yield Line(depth, text, "null" if truth is None else "true" if truth else "false")
+    except UnsupportedExpression as unsupported:
+        yield Line(depth, f"{text}: {unsupported}", "unknown")
+    for part in parts:
+        yield from _condition(depth + 1, part, question, row)
+
+
+def _text(expression: ColumnElement[Any], question: Question, row: Row) -> str:
+    """The condition in SQL's words with its constants in place, and the values of the row that it reads."""
+    table = question.resource.table
+    statement: Select[Any] = select(literal_column("1")).select_from(table).where(expression)
+    compiled = statement.compile()
+
+    def constant(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name in WORDS:
+            return WORDS[name]
+        if name.startswith(ME_ATTRIBUTE):
+            return f'me.attr["{name.removeprefix(ME_ATTRIBUTE)}"]'
+        return _shown(compiled.params.get(name))
+
+    words = PARAMETER.sub(constant, " ".join(str(compiled).split()).partition(" WHERE ")[2])
+    read = {
+        element.key: _shown(row[element.key] if element.key in row else row.get(element.name))
+        for element in visitors.iterate(expression)
+        if isinstance(element, elements.ColumnClause) and element.table is not None and same(element.table, table)
+    }
+    return words + (f"  [{', '.join(f'{name}={value}' for name, value in sorted(read.items()))}]" if read else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_shown(member) for member in value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)
