@@ -1,0 +1,111 @@
+"""JSON Merge Patch (RFC 7396)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vallum import defaults
+from vallum.refusals import BODY_INVALID, Fault, Refusal
+from vallum.validate.merge_patch import members, merge
+from vallum.validate.strict_json import Json
+
+APPENDIX_A: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in (Path(__file__).parents[2] / "vectors/json_merge_patch.jsonl").read_text(encoding="utf-8").splitlines()
+]
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers(0, 3) | st.text("xy", max_size=1),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=1), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def refused(body: Json) -> tuple[Fault, ...]:
+    with pytest.raises(Refusal) as caught:
+        members(body, {"name", "notes"})
+    assert caught.value.reason is BODY_INVALID
+    return caught.value.faults
+
+
+def test_the_appendix_is_whole() -> None:
+    """RFC 7396, appendix A, has fifteen cases."""
+    assert len(APPENDIX_A) == 15
+
+
+@pytest.mark.parametrize("case", APPENDIX_A, ids=[f"{n}" for n in range(1, 16)])
+def test_merge_does_what_the_appendix_shows(case: dict[str, Any]) -> None:
+    """RFC 7396, appendix A; the original and the patch stay as they were."""
+    before = copy.deepcopy(case)
+    assert merge(case["original"], case["patch"]) == case["result"]
+    assert case == before
+
+
+def test_merge_goes_down_into_objects() -> None:
+    """The example of RFC 7396 §3."""
+    original: Json = {
+        "title": "Goodbye!",
+        "author": {"givenName": "John", "familyName": "Doe"},
+        "tags": ["example", "sample"],
+        "content": "This will be unchanged",
+    }
+    patch: Json = {
+        "title": "Hello!",
+        "phoneNumber": "+01-123-456-7890",
+        "author": {"familyName": None},
+        "tags": ["example"],
+    }
+    assert merge(original, patch) == {
+        "title": "Hello!",
+        "author": {"givenName": "John"},
+        "tags": ["example"],
+        "content": "This will be unchanged",
+        "phoneNumber": "+01-123-456-7890",
+    }
+
+
+@given(VALUES, VALUES)
+def test_merging_twice_changes_nothing_more(target: Json, patch: Json) -> None:
+    """A patch is idempotent, and never alters what it is given."""
+    before = copy.deepcopy((target, patch))
+    once = merge(target, patch)
+    assert merge(once, patch) == once
+    assert (target, patch) == before
+
+
+def test_a_body_names_declared_fields() -> None:
+    """What is absent stays absent, and null stays null: the column is written NULL."""
+    assert members({"notes": None, "name": {"a": None}}, {"name", "notes", "born"}) == {
+        "notes": None,
+        "name": {"a": None},
+    }
+    assert members({}, {"name"}) == {}
+
+
+@pytest.mark.parametrize("body", [None, True, 1, "name", ["name"], []])
+def test_a_body_that_is_no_object_is_refused(body: Json) -> None:
+    """RFC 7396 would replace the whole resource by it; a row cannot be."""
+    assert [(fault.pointer, fault.code) for fault in refused(body)] == [("", "object")]
+
+
+def test_every_undeclared_field_is_named() -> None:
+    """As JSON pointers, in which / and ~ are escaped (RFC 6901 §3)."""
+    faults = refused({"id": 1, "name": "x", "a/b": 1, "m~n": 1, "~1": 1, "": 1})
+    assert [(fault.pointer, fault.code) for fault in faults] == [
+        ("/id", "unknown_field"),
+        ("/a~1b", "unknown_field"),
+        ("/m~0n", "unknown_field"),
+        ("/~01", "unknown_field"),
+        ("/", "unknown_field"),
+    ]
+
+
+def test_not_more_faults_are_listed_than_fit() -> None:
+    """A body of a thousand wrong names gets a bounded answer."""
+    assert len(refused({f"f{number}": 1 for number in range(1000)})) == defaults.MAX_FAULTS
