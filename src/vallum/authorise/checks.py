@@ -53,7 +53,7 @@ def _tried(work: Callable[[], object], place: str) -> Iterator[Finding]:
     try:
         work()
     except DeclarationError as found:
-        yield error(found.identifier, place, found.place, found.mend)
+        yield error(found.identifier, place, f"It cannot be compiled: {found.place}.", found.mend)
     except (SQLAlchemyError, TypeError, NotImplementedError) as found:
         yield error(
             "expression-compile",

@@ -190,6 +190,10 @@ def _set_findings(api: API, resource: Resource, rule: Rule, place: str) -> Itera
         field = resource.fields.get(name)
         if field is None or name in _never_written(resource):
             yield error("rule-set-field", place, f"set= cannot write {name!r}.", "Name a column of this model.")
+        elif isinstance(value, BindParameter) and hasattr(value.value, "__clause_element__"):
+            yield error(
+                "value-form", place, f"set= gives {name!r} the column of a row that there is not yet.", "Give a value."
+            )
         elif isinstance(value, BindParameter):
             yield from attribute_findings(api, value, place)
             yield from comparison_findings(api, value, field.type, place)

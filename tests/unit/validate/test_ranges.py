@@ -27,7 +27,8 @@ def bounds(*checks: str | ColumnElement[bool], of: str = "value") -> Bounds:
 
 
 def number(ge: str | None = None, gt: str | None = None, le: str | None = None, lt: str | None = None) -> Bounds:
-    return Bounds(*(None if limit is None else Decimal(limit) for limit in (ge, gt, le, lt)))
+    low, above, high, below = (None if limit is None else Decimal(limit) for limit in (ge, gt, le, lt))
+    return Bounds(low, above, high, below)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""What start-up refuses in a resource as a whole."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
+
+from vallum.authorise.checks import check
+from vallum.declare.checks import refuse
+from vallum.declare.checks_resource import RESERVED
+from vallum.declare.policy import CREATE, READ, UPDATE, allow, me
+from vallum.validate import query
+
+RESOURCES: list[tuple[str, dict[str, Any]]] = [
+    ("filter-field", {"filters": ["nmae"]}),
+    ("sort-field", {"sorts": ["nmae"]}),
+    ("filter-unreadable", {"filters": ["nick"]}),
+    ("sort-unreadable", {"sorts": [Player.nick]}),
+    ("filter-reserved", {"filters": ["limit"]}),
+    ("sort-type", {"sorts": ["extra"]}),
+    ("soft-delete-column", {"soft_delete": Player.limit}),
+    ("soft-delete-column", {"soft_delete": Team.captain}),
+    ("cost-word", {"cost": {"lst": 2}}),
+]
+
+
+@pytest.mark.parametrize(("identifier", "options"), RESOURCES, ids=[f"{i}-{n}" for n, (i, _) in enumerate(RESOURCES)])
+def test_a_resource_that_cannot_be_served(identifier: str, options: dict[str, Any]) -> None:
+    """Filters, sorts, deletion and costs name what exists and what somebody may read."""
+    readable = [name for name in declared(READ_ALL).resources[Player].fields if name != "nick"]
+    api = declared(allow("a", READ, fields=readable), allow("b", UPDATE, fields=["nick"]), **options)
+    assert identifiers(api) == [identifier]
+    assert the(identifier, api).severity == "error"
+
+
+def test_reserved_parameters_are_those_of_the_query() -> None:
+    """The list here is the one that the query's grammar has."""
+    assert query.RESERVED == RESERVED
+
+
+def test_a_tenant_is_on_every_model() -> None:
+    """The column exists, the attribute is declared, both have one type."""
+    assert identifiers(declared(READ_ALL, tenant=("limit", me.attr["age"]))) == ["rule-index"]
+    assert the("tenant-column", declared(READ_ALL, tenant=("shop", me.attr["age"]))).mend
+    assert "every tenant" in the("tenant-column", declared(READ_ALL, tenant=("shop", me.attr["age"]))).message
+    assert identifiers(declared(READ_ALL, tenant=("name", me.attr["age"])), severity="error") == ["tenant-column"]
+    assert "tenant-attribute" in identifiers(declared(READ_ALL, tenant=("limit", me.attr["agee"])))
+
+
+def test_a_reference_that_nobody_can_write() -> None:
+    """A written foreign key must point to a readable row, so somebody has to read the target; else it is a warning."""
+    api = declared(READ_ALL, allow("a", UPDATE, fields=["team_id"]))
+    assert the("reference-unreadable", api).severity == "warning"
+    api.resource(Team, allow("a", UPDATE))
+    assert "reference-unreadable" in identifiers(api)
+    refuse(check(api, dialect="sqlite"))
+    assert identifiers(declared(READ_ALL, allow("a", UPDATE, fields=["name"]))) == []
+
+
+def test_a_create_that_leaves_a_column_empty() -> None:
+    """A role that may create but can give or be given no team only ever gets a refusal; that is a warning."""
+    api = declared(READ_ALL, allow("a", CREATE, fields=["name"]), allow("b", CREATE, fields=["name", "team_id"]))
+    api.resource(Team, READ_ALL)
+    found = the("create-incomplete", api)
+    assert (found.severity, found.place) == ("warning", "/players, role a")
+    assert "team_id" in found.message
+
+
+class Body(BaseModel):
+    """A body that does not fit the model."""
+
+    name: str = Field(alias="Name")
+    shout: str
+    nmae: str
+
+
+def test_an_authors_body_names_the_models_columns() -> None:
+    """A field that no column has, an expression and an alias would never be written."""
+    api = declared(READ_ALL, body=Body)
+    assert identifiers(api) == ["body-field"] * 3
+
+
+def test_a_body_of_the_models_own_names_is_fine() -> None:
+    """Not every column needs to be in it."""
+
+    class Fine(BaseModel):
+        name: str
+        born: date | None = None
+
+    assert identifiers(declared(READ_ALL, body=Fine)) == []

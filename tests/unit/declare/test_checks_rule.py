@@ -1,0 +1,94 @@
+"""What start-up refuses in rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func
+from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
+
+from vallum.authorise.checks import check
+from vallum.declare.checks import refuse
+from vallum.declare.errors import DeclarationError
+from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, Rule, allow, deny, me, now, today
+
+
+@pytest.mark.parametrize("rules", [(), (deny("a", READ),)], ids=["none", "only denies"])
+def test_what_nobody_may_do_is_not_declared(rules: tuple[Rule, ...]) -> None:
+    """A resource, action or endpoint without an allow rule is a mistake, not a decision."""
+    assert "resource-without-rules" in identifiers(declared(*rules))
+    api = declared(READ_ALL)
+    plain = tuple(Rule(rule.effect, rule.roles, None, rule.where) for rule in rules)
+    api.action(Player, "cheer", *plain)(lambda call, row: None)
+    api.post("/report", *plain)(lambda call: None)
+    assert the("action-without-rules", api).place == "POST /players/{id}/cheer"
+    assert the("endpoint-without-rules", api).place == "POST /report"
+
+
+RULES: list[tuple[str, Callable[[], Rule]]] = [
+    ("rule-role", lambda: allow("refree", READ)),
+    ("rule-role", lambda: deny(["a", "refree"], READ)),
+    ("rule-attribute", lambda: allow("a", READ, where=Player.limit == me.attr["agee"])),
+    ("rule-attribute", lambda: deny("a", READ, where=Player.team.has(Team.name == me.attr["wrd"]))),
+    ("rule-attribute", lambda: allow("a", CREATE, set={Player.nick: me.attr["wrd"]})),
+    ("rule-field", lambda: allow("a", READ, fields=["nmae"])),
+    ("rule-field", lambda: deny("a", READ, fields=["nmae"])),
+    ("rule-key-writable", lambda: allow("a", UPDATE, fields=["id", "name"])),
+    ("rule-key-writable", lambda: allow("a", READ | UPDATE, fields=[Player.id, Player.name])),
+    ("rule-operations", lambda: allow("a")),
+    ("rule-operations", lambda: allow("a", READ & UPDATE)),
+    ("rule-delete-fields", lambda: deny("a", DELETE, fields=["name"])),
+    ("rule-field-readonly", lambda: allow("a", UPDATE, fields=["shout"])),
+    ("rule-set-operation", lambda: allow("a", CREATE | UPDATE, set={Player.nick: "x"})),
+    ("rule-set-operation", lambda: allow("a", READ, set={Player.nick: "x"})),
+    ("rule-set-field", lambda: allow("a", CREATE, set={Player.shout: "x"})),
+    ("rule-set-field", lambda: allow("a", CREATE, set={Team.captain: me.id})),
+    ("rule-type", lambda: allow("a", READ, where=Player.id == me.id)),
+    ("rule-type", lambda: allow("a", READ, where=Player.name == me.attr["age"])),
+    ("rule-type", lambda: allow("a", READ, where=me.attr["flag"] == Player.limit)),
+    ("rule-type", lambda: allow("a", READ, where=Player.born < now)),
+    ("rule-type", lambda: allow("a", READ, where=Player.joined < now)),
+    ("rule-type", lambda: allow("a", READ, where=Player.deleted_at < today)),
+    ("rule-type", lambda: allow("a", CREATE, set={Player.limit: me.id})),
+    ("rule-like", lambda: allow("a", READ, where=Player.name.like("x%"))),
+    ("rule-like", lambda: allow("a", READ, where=~Player.name.ilike("x%"))),
+    ("rule-like", lambda: allow("a", READ, where=Player.name.icontains("x"))),
+    ("rule-like", lambda: allow("a", READ, where=Player.team.has(Team.name.regexp_match("x")))),
+]
+
+
+@pytest.mark.parametrize(("identifier", "rule"), RULES, ids=[f"{name}-{n}" for n, (name, _) in enumerate(RULES)])
+def test_a_rule_that_cannot_be_meant(identifier: str, rule: Callable[[], Rule]) -> None:
+    """Each is an error under its own word, and names the rule by its number and words."""
+    api = declared(READ_ALL, rule())
+    found = the(identifier, api)
+    assert found.severity == "error"
+    assert found.place.startswith("/players, rule 2: ")
+    with pytest.raises(DeclarationError) as caught:
+        refuse(check(api, dialect="sqlite"))
+    assert caught.value.identifier == identifier
+
+
+def test_a_rule_that_reads_may_name_what_nobody_writes() -> None:
+    """`READ | UPDATE` on a read-only expression reads it, and that is clear."""
+    assert "rule-field-readonly" not in identifiers(declared(allow("a", READ | UPDATE, fields=["name", "shout"])))
+
+
+def test_another_table_enters_a_rule_through_a_relation_only() -> None:
+    """A second table in FROM would multiply rows; the compiler refuses it, for rules of actions too."""
+    assert the("rule-other-table", declared(READ_ALL, allow("b", READ, where=Team.captain == me.id))).place.startswith(
+        "/players, rule 2: allow(b, READ)"
+    )
+    api = declared(READ_ALL)
+    api.action(Player, "cheer", allow("a", where=Team.captain == "x"))(lambda call, row: None)
+    assert the("rule-other-table", api).place.startswith("POST /players/{id}/cheer, rule 1")
+
+
+def test_a_written_value_stands_on_its_own() -> None:
+    """`set=` with another column has no row to take it from."""
+    for value in (Player.name, func.lower(Player.name)):
+        api = declared(READ_ALL, allow("b", CREATE, fields=["name"], set={Player.nick: value}))
+        assert identifiers(api, severity="error") == ["value-form"]
+    api = declared(READ_ALL, allow("b", CREATE, fields=["name"], set={Player.nick: func.lower("X")}))
+    assert identifiers(api, severity="error") == []
