@@ -1,0 +1,42 @@
+"""The small library, served to each test from a data directory of its own, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.path.small import NOON, Clock, api, seed
+
+from vallum.testing import Client, create_database
+
+As = Callable[[str | None], Client]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory that every test copies; made a day before noon, so that its key is older than any token."""
+    data = tmp_path_factory.mktemp("library") / "data"
+    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    return data
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Noon."""
+    return Clock()
+
+
+@pytest.fixture
+def data(library: Path, tmp_path: Path) -> Path:
+    """A data directory of this test's own."""
+    return shutil.copytree(library, tmp_path / "data")
+
+
+@pytest.fixture
+def client(data: Path, clock: Clock) -> Iterator[As]:
+    """`client("rita")` calls the API as that account, `client(None)` without a credential."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=clock))
