@@ -145,7 +145,7 @@ class API:
         return resource
 
     def action(
-        self, model: type[Any], name: str, *rules: Rule, body: type[Any] | None = None, cost: int = 1
+        self, model: type[Any], name: str, *rules: Rule, body: Any = None, cost: int = 1
     ) -> Callable[[Function], Function]:
         """`POST /students/{id}/<name>`: the row is loaded under the rule and locked, then the function runs."""
         if not NAME.fullmatch(name):
@@ -159,7 +159,7 @@ class API:
         return register
 
     def _endpoint(
-        self, method: str, path: str, rules: tuple[Rule, ...], body: type[Any] | None, cost: int, max_body_bytes: int
+        self, method: str, path: str, rules: tuple[Rule, ...], body: Any, cost: int, max_body_bytes: int
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             route = endpoint_route(method, path, handler_of(function, body, rules), checked_cost(cost), max_body_bytes)
@@ -177,14 +177,14 @@ class API:
         self,
         path: str,
         *rules: Rule,
-        body: type[Any] | None = None,
+        body: Any = None,
         cost: int = 1,
         max_body_bytes: int = defaults.MAX_BODY_BYTES,
     ) -> Callable[[Function], Function]:
         """`POST <path>`: an endpoint without a row; `body` is any type that Pydantic understands."""
         return self._endpoint("POST", path, rules, body, cost, max_body_bytes)
 
-    def put(self, path: str, *rules: Rule, body: type[Any], cost: int = 1) -> Callable[[Function], Function]:
+    def put(self, path: str, *rules: Rule, body: Any, cost: int = 1) -> Callable[[Function], Function]:
         """`PUT <path>`: like `post`."""
         return self._endpoint("PUT", path, rules, body, cost, defaults.MAX_BODY_BYTES)
 

@@ -202,13 +202,13 @@ def open_to_anyone(route: Route, method: str) -> bool:
     return any(rule.effect == "allow" and ANYONE in rule.roles for rule in rules)
 
 
-def handler_of(function: Callable[..., Any], body: type[Any] | None, rules: tuple[Rule, ...]) -> Handler:
+def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...]) -> Handler:
     """Wrap the author's function; the body's type is any that Pydantic understands."""
     adapter = None if body is None else body_adapter(body)
     return Handler(function, inspect.iscoroutinefunction(function), adapter, rules)
 
 
-def body_adapter(body: type[Any]) -> TypeAdapter[Any]:
+def body_adapter(body: Any) -> TypeAdapter[Any]:
     """The validator of a body. A model that does not say otherwise takes no unknown member and no infinity."""
     if not (isinstance(body, type) and issubclass(body, BaseModel)):
         return TypeAdapter(body, config={"allow_inf_nan": False})
