@@ -159,13 +159,14 @@ def _postgres_bytes(_: Any, text: str) -> str:
     return f"replace(encode({text}, 'base64'), E'\\n', '')"
 
 
-# Float is a Numeric, so the order matters only where one type is another's child.
+# Float is no Numeric since SQLAlchemy 2.1. The order matters only where one type is another's child.
 _SQLITE: Final = (
     (types.Boolean, _sqlite_boolean),
     (types.DateTime, _sqlite_datetime),
     (types.Date, _as_is),
     (types.Time, _sqlite_time),
     (types.Numeric, _sqlite_numeric),
+    (types.Float, _sqlite_numeric),
     (types.Uuid, _sqlite_uuid),
     (types.JSON, _sqlite_json),
     (types.LargeBinary, _sqlite_bytes),
@@ -176,6 +177,7 @@ _POSTGRESQL: Final = (
     (types.Date, _postgres_text),
     (types.Time, _postgres_time),
     (types.Numeric, _postgres_numeric),
+    (types.Float, _postgres_numeric),
     (types.Uuid, _postgres_text),
     (types.JSON, _as_is),
     (types.LargeBinary, _postgres_bytes),
