@@ -96,7 +96,9 @@ def change(
     except Violation as violation:
         raise refusal_of(violation, resource, known_fields(frame, resource, access)) from violation
     after = yield from reread(frame, resource, access, values)
-    if after is None or not access.holds(after.mask) or not all(access.allows(after.mask, name) for name in names):
+    # One and the same rule holds before and after, else two rules would add up to a step that neither allows.
+    both = 0 if after is None else before.mask & after.mask
+    if after is None or not access.holds(both) or not all(access.allows(both, name) for name in names):
         raise Refusal(STATE_FORBIDDEN)
     yield from record(frame, resource, "change", before, names, after)
     return after

@@ -109,9 +109,13 @@ def _sqlite_datetime(type_: Any, text: str) -> str:
     return f"replace({_sqlite_time(type_, text)}, ' ', 'T'){suffix}"
 
 
+def _sqlite_float(_: Any, text: str) -> str:
+    return f"json(vallum_float({text}))"
+
+
 def _sqlite_numeric(type_: Any, text: str) -> str:
     if not type_.asdecimal:
-        return f"json(vallum_float({text}))"
+        return _sqlite_float(type_, text)
     scale = 0 if type_.scale is None else type_.scale
     return f"CASE WHEN {text} IS NOT NULL THEN printf('%.{scale}f', {text}) END"
 
@@ -165,6 +169,7 @@ _SQLITE: Final = (
     (types.DateTime, _sqlite_datetime),
     (types.Date, _as_is),
     (types.Time, _sqlite_time),
+    (types.Float, _sqlite_float),
     (types.Numeric, _sqlite_numeric),
     (types.Float, _sqlite_numeric),
     (types.Uuid, _sqlite_uuid),
@@ -176,6 +181,7 @@ _POSTGRESQL: Final = (
     (types.DateTime, _postgres_datetime),
     (types.Date, _postgres_text),
     (types.Time, _postgres_time),
+    (types.Float, _as_is),
     (types.Numeric, _postgres_numeric),
     (types.Float, _postgres_numeric),
     (types.Uuid, _postgres_text),
