@@ -109,6 +109,8 @@ MAX_IN_VALUES: Final = 100
 MAX_SORTS: Final = 3
 MAX_PATTERN_CHARACTERS: Final = 100
 MAX_CURSOR_BYTES: Final = 2 * KIB
+JSON_INLINE_BYTES: Final = 32 * KIB
+"""A larger body is parsed in a thread; this much takes below a millisecond, or 8 when it is made to be slow."""
 MAX_JSON_DEPTH: Final = 32
 """Nested arrays and objects; the parser recurses once a level."""
 MAX_JSON_KEYS: Final = 1_000

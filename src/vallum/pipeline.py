@@ -129,6 +129,7 @@ class Passage:
         """The caller's epoch moved: it is loaded anew, and the path runs once more from there, counted once."""
         pipeline = self.pipeline
         metered = self.ticket.metered if isinstance(self.ticket, Authorised) else self.ticket
+        self.ticket = before.admitted  # who is refused now learns nothing of the budget of whom it was
         pipeline.authenticator.forget(before)
         self.receive.rewind()
         identified = self._passed(await authenticate(before.admitted, pipeline.authenticator))

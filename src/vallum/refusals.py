@@ -114,13 +114,6 @@ REQUEST_TIMEOUT: Final = Reason(
 ADDRESS_LIMITED: Final = Reason(
     "address_limited", 429, "Too many requests", "edge", "Too many requests come from this network address."
 )
-FAILURES_LIMITED: Final = Reason(
-    "failures_limited",
-    429,
-    "Too many failed credentials",
-    "edge",
-    "Too many bad credentials came from this network address.",
-)
 ORIGIN_FORBIDDEN: Final = Reason(
     "origin_forbidden", 403, "Origin not allowed", "edge", "Pages of that origin may not call this service."
 )
@@ -157,6 +150,14 @@ CREDENTIAL_IN_QUERY: Final = Reason(
     "Credential in the query",
     "authenticate",
     "A credential is never accepted in the query: URLs end up in logs.",
+)
+
+FAILURES_LIMITED: Final = Reason(
+    "failures_limited",
+    429,
+    "Too many failed credentials",
+    "authenticate",
+    "Too many bad credentials came from this network address.",
 )
 
 # throttle -----------------------------------------------------------------------------

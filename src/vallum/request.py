@@ -18,9 +18,9 @@ class Request:
     Attributes:
         id: 128 random bits as 32 hex digits; in every answer, log line and audit row.
         method: as sent, upper case by grammar (RFC 9110 §9.1).
-        path: percent-decoded, ASCII, without dot segments; starts with `/`.
+        path: percent-decoded, printable, without dot segments; starts with `/`.
         query: the raw query without `?`, undecoded.
-        headers: lower-case name → value; a repeated field is refused before this exists.
+        headers: lower-case name → value; of repeated fields only lists are joined, others refused before this exists.
         address: the client's network address, from the socket or a configured proxy.
         received_at: Unix time in seconds, from the process's clock.
         receive: reads the body.

@@ -151,22 +151,6 @@ def test_refused_requests_count_as_well() -> None:
     assert refused(edge=edge, host=False) is refusals.ADDRESS_LIMITED
 
 
-@pytest.mark.parametrize("credential", [b"authorization", b"x-api-key"])
-def test_guessed_credentials(credential: bytes) -> None:
-    """After too many bad credentials an address may not show another for a while; without one it may call."""
-    limiter = AddressLimiter(conform)
-    edge = new_edge(limiter=limiter)
-    for _ in range(defaults.FAILURES_BURST):
-        admitted((credential, b"x"), edge=edge)
-        limiter.record_failure("192.0.2.1", NOW)
-    with pytest.raises(Refusal) as caught:
-        admit(scope((credential, b"x")), receive, edge, NOW)
-    assert caught.value.reason is refusals.FAILURES_LIMITED
-    assert caught.value.retry_after_seconds == round(1 / defaults.FAILURES_PER_SECOND)
-    admitted(edge=edge)
-    admitted((credential, b"x"), edge=edge, client=("192.0.2.2", 1))
-
-
 # 3. headers, framing, host
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum import defaults
-from vallum.refusals import BODY_MALFORMED, Refusal
+from vallum.refusals import BODY_INVALID, BODY_MALFORMED, Refusal
 from vallum.validate.strict_json import Json, parse
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -84,7 +84,7 @@ def accepted(data: bytes) -> bool:
     refusal = refusal_of(data)
     if refusal is None:
         return True
-    assert refusal.reason is BODY_MALFORMED
+    assert refusal.reason in (BODY_MALFORMED, BODY_INVALID)
     place = re.fullmatch(r".+?(?:, at byte ([0-9]+))?\.", refusal.detail)
     assert place is not None
     assert int(place[1] or 0) <= len(data)

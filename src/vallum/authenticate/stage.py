@@ -4,14 +4,14 @@
 2. Without one: the anonymous caller, where a rule or a public route lets one in.
 3. A token verified before is known by its digest until it expires; its principal's epoch is compared later,
    in the statement itself.
-4. Else the token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
-5. The principal is loaded from the store; a token from before its last revocation is void.
+4. Else an address that keeps sending bad credentials is refused, before any signature is checked.
+5. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
+6. The principal is loaded from the store; a token from before its last revocation is void.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, final
 
@@ -22,12 +22,22 @@ from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
 from vallum.declare.route import Kind, open_to_anyone
 from vallum.edge.stage import Admitted
-from vallum.refusals import CREDENTIAL_AMBIGUOUS, CREDENTIAL_IN_QUERY, CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
+from vallum.refusals import (
+    CREDENTIAL_AMBIGUOUS,
+    CREDENTIAL_IN_QUERY,
+    CREDENTIAL_INVALID,
+    CREDENTIAL_MISSING,
+    FAILURES_LIMITED,
+    Refusal,
+)
+from vallum.request import Request
 from vallum.store.ports import Principal, Principals
 
 API_KEY_PREFIX: Final = "vk_"
 QUERY_CREDENTIALS: Final = ("access_token=", "api_key=", "apikey=", "token=", "x-api-key=", "authorization=")
 """Ways in which clients put credentials into URLs (RFC 9700 §4.3.2 forbids it)."""
+NO_GUESS: Final = frozenset({"expired", "token_revoked"})
+"""Reasons of tokens that we did sign: many clients behind one address may hold old ones, and none of them guesses."""
 ANONYMOUS: Final = Principal(id=None, plan="anonymous")
 
 
@@ -44,6 +54,16 @@ class Identified:
     digest: bytes | None
 
 
+class Guesses(Protocol):
+    """Bad credentials by network address (`store.memory.AddressLimiter`)."""
+
+    def failures_exhausted(self, address: str, now: float) -> int | None:
+        """None, or the whole seconds until that address may show a new credential. Counts nothing."""
+
+    def record_failure(self, address: str, now: float) -> None:
+        """Count one bad credential."""
+
+
 class PublicKeys(Protocol):
     """Where the public keys of our access tokens are read."""
 
@@ -57,7 +77,7 @@ class Authenticator:
 
     Args:
         issuer, audience: what `iss` and `aud` of a token must be.
-        failed: told the address of each bad credential.
+        guesses: counts bad credentials by network address.
     """
 
     def __init__(
@@ -67,13 +87,13 @@ class Authenticator:
         *,
         issuer: str,
         audience: str,
-        failed: Callable[[str, float], None],
+        guesses: Guesses,
     ) -> None:
         self.principals = principals
         self.keys = keys
         self.issuer = issuer
         self.audience = audience
-        self.failed = failed
+        self.guesses = guesses
         self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     def remembered(self, digest: bytes, now: float) -> Principal | None:
@@ -122,20 +142,32 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
             return Identified(admitted, ANONYMOUS, None)
         raise Refusal(CREDENTIAL_MISSING)
     # 3. Known already.
-    digest = cache_key(authorization or key or b"")
+    # The field is part of what is remembered: a token is not good in X-API-Key because it was in Authorization.
+    digest = cache_key(b"x-api-key: " + (key or b"") if authorization is None else authorization)
     principal = authenticator.remembered(digest, request.received_at)
     if principal is None:
-        try:
-            principal = await _verified(authorization, digest, authenticator, request.received_at)
-        except NotAuthentic as error:
-            authenticator.failed(request.address, request.received_at)
-            raise Refusal(CREDENTIAL_INVALID) from error
+        principal = await _first_seen(authorization, digest, authenticator, request)
     return Identified(admitted, principal, digest)
+
+
+async def _first_seen(
+    authorization: bytes | None, digest: bytes, authenticator: Authenticator, request: Request
+) -> Principal:
+    # 4. Who guesses is refused before any signature is checked; credentials that are known already still pass.
+    wait = authenticator.guesses.failures_exhausted(request.address, request.received_at)
+    if wait is not None:
+        raise Refusal(FAILURES_LIMITED, retry_after_seconds=wait)
+    try:
+        return await _verified(authorization, digest, authenticator, request.received_at)
+    except NotAuthentic as error:
+        if error.reason not in NO_GUESS:
+            authenticator.guesses.record_failure(request.address, request.received_at)
+        raise Refusal(CREDENTIAL_INVALID) from error
 
 
 async def _verified(authorization: bytes | None, digest: bytes, authenticator: Authenticator, now: float) -> Principal:
     token = _bearer(authorization)
-    # 4. The token itself.
+    # 5. The token itself.
     claims = access_token.verify(
         token,
         await authenticator.keys.signing_keys(),
@@ -144,7 +176,7 @@ async def _verified(authorization: bytes | None, digest: bytes, authenticator: A
         now=now,
         leeway_seconds=defaults.TOKEN_LEEWAY_SECONDS,
     )
-    # 5. Who it stands for.
+    # 6. Who it stands for.
     principal = await authenticator.principals.load(claims.subject)
     if principal is None:
         raise NotAuthentic("principal_unknown")

@@ -19,8 +19,10 @@ from vallum.serve.development import served_at
 from vallum.serve.errors import SettingsError
 from vallum.serve.master_key import read_master_key
 from vallum.store.errors import StoreError
+from vallum.store.sqlite_file import check_file
 from vallum.store.sqlite_peek import peek
 
+DATABASE_FILE: Final = "vallum.db"
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 LIFETIME: Final = re.compile(r"([1-9][0-9]{0,5})([smh])")
 ACCOUNT: Final = "SELECT 1 FROM vallum_principal WHERE id = ? AND disabled = 0"
@@ -44,6 +46,7 @@ def token(
     """Print an access token for an account; on data that was made with --dev only."""
     lifetime_seconds = lifetime(ttl)
     folder = Path(data or _setting("data") or "data")
+    check_file(folder / DATABASE_FILE)
     marked = served_at(folder)
     if marked is None:
         raise SettingsError(
@@ -99,12 +102,12 @@ def _setting(name: str) -> Any:
 
 
 def _check_account(folder: Path, name: str) -> None:
-    if not peek(folder / "vallum.db", ACCOUNT, name):
+    if not peek(folder / DATABASE_FILE, ACCOUNT, name):
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
 
 
 def _key(folder: Path) -> signing_key.SigningKey:
-    rows = peek(folder / "vallum.db", NEWEST_KEY)
+    rows = peek(folder / DATABASE_FILE, NEWEST_KEY)
     if not rows:
         raise StoreError("key-missing", str(folder), "No key signs: `vallum keys rotate`.")
     file = _setting("master_key_file")

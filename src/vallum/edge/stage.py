@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, final
+from typing import Any, Protocol, final
 
 from vallum import defaults
 from vallum.declare.route import Route
@@ -19,10 +19,8 @@ from vallum.edge.media import check_accept, check_body
 from vallum.edge.proxy import Proxy, client_address
 from vallum.edge.routes import RouteTable
 from vallum.edge.target import check_method, origin_form, read_path, read_query, shown
-from vallum.refusals import ADDRESS_LIMITED, FAILURES_LIMITED, TARGET_TOO_LONG, Refusal
+from vallum.refusals import ADDRESS_LIMITED, TARGET_TOO_LONG, Refusal
 from vallum.request import Receive, Request
-
-CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
 
 
 @final
@@ -55,9 +53,6 @@ class AddressLimiter(Protocol):
 
     def admit(self, address: str, now: float) -> int | None:
         """Count one request; None, or the whole seconds to wait when it is one too many."""
-
-    def failures_exhausted(self, address: str, now: float) -> int | None:
-        """None, or the whole seconds to wait after too many bad credentials. Counts nothing."""
 
 
 @final
@@ -109,12 +104,8 @@ def admit(scope: Mapping[str, Any], receive: Receive, edge: Edge, now: float) ->
     check_method(method)
     path = read_path(raw_path if raw_path[:1] == b"/" else origin_form(raw_path, headers[b"host"]))
     query = read_query(raw_query)
-    # 5. What must not be ignored; who guesses credentials.
+    # 5. What must not be ignored.
     refuse_unsupported(headers)
-    if not CREDENTIALS.isdisjoint(headers):
-        wait = edge.limiter.failures_exhausted(address, now)
-        if wait is not None:
-            raise Refusal(FAILURES_LIMITED, retry_after_seconds=wait)
     # 6. The route.
     route, keys = edge.routes.find(path)
     # 7. The body as declared, and the answer as wanted.

@@ -42,8 +42,8 @@ class Journal:
     Args:
         metrics: counts the same answers.
         pretty: for people instead of JSON.
-        messages: show the messages of all exceptions, not only of those that cannot hold a client's data. In
-            development only.
+        messages: show the messages of all exceptions, not only of those that cannot hold a client's data: on a
+            developer's screen only.
         descriptor: of the file that is written to; standard error.
     """
 

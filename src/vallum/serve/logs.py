@@ -23,7 +23,7 @@ SPEAKING: Final = (StoreError, DeclarationError, SettingsError, BadKey)
 SPEAKING_MODULES: Final = frozenset({"sqlite3"})
 """Likewise: values are bound, so SQLite's messages name tables and columns."""
 MUTE_MODULES: Final = frozenset({"pydantic_core._pydantic_core", "sqlalchemy.exc"})
-"""Errors whose message repeats the input or the parameters: not shown in development either."""
+"""Errors whose message repeats the input or the parameters: not shown on a screen either."""
 MESSAGE_CHARACTERS: Final = 500
 CAUSES: Final = 8
 """Exceptions of one chain that are shown."""
@@ -33,7 +33,7 @@ def safe_traceback(error: BaseException, *, messages: bool = False) -> str:
     """The frames of an exception and of what caused it, the last one last.
 
     Args:
-        messages: show the messages of other exceptions too: in development.
+        messages: show the messages of other exceptions too: on a developer's screen.
     """
     parts = ["".join(_one(each, messages=messages)) for each in _chain(error)]
     return "\nThen:\n".join(reversed(parts)).rstrip("\n")

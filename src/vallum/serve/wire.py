@@ -134,7 +134,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             keyring,
             issuer=place.public_url,
             audience=place.public_url,
-            failed=limiter.record_failure,
+            guesses=limiter,
         ),
         meter=Meter(api.plans),
         policy=Policy(api, database.dialect),

@@ -18,7 +18,7 @@ from vallum.declare.app import API
 from vallum.declare.errors import DeclarationError
 from vallum.serve.asgi import Application, Receive, Send
 from vallum.serve.errors import SettingsError
-from vallum.serve.journal import Journal
+from vallum.serve.journal import STDERR, Journal
 from vallum.serve.load import load_api
 from vallum.serve.master_key import read_master_key
 from vallum.serve.metrics import Metrics, Ops
@@ -66,7 +66,8 @@ class Worker:
         self, api: API, settings: Settings, *, ready: Callable[[], object] = lambda: None, parent: int | None = None
     ) -> None:
         metrics = Metrics()
-        self.journal = Journal(metrics, pretty=settings.log_format == "pretty", messages=settings.dev)
+        on_screen = settings.dev and os.isatty(STDERR)  # what a developer sees is no log
+        self.journal = Journal(metrics, pretty=settings.log_format == "pretty", messages=on_screen)
         _capture_logs(self.journal)
         self._service = build_service(api, place_of(settings), self.journal, time.time)
         self._application = Application(self._service)

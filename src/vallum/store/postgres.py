@@ -7,7 +7,6 @@ is closed, not returned.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar, final
@@ -96,7 +95,7 @@ class PostgresDatabase:
         try:
             async with self._pool.acquire(timeout=defaults.POSTGRES_ACQUIRE_SECONDS) as connection:
                 yield connection
-        except (asyncpg.QueryCanceledError, asyncio.TimeoutError) as error:
+        except (TimeoutError, asyncpg.QueryCanceledError) as error:
             raise Refusal(QUERY_TIMEOUT, retry_after_seconds=1) from error
         except _UNREACHABLE as error:
             raise Refusal(BUSY, retry_after_seconds=1) from error

@@ -74,12 +74,17 @@ window: Final = Table(
     sqlite_with_rowid=False,
 )
 
-for _change in ("UPDATE", "DELETE"):
+for _name, _change in (
+    ("update", "UPDATE ON vallum_audit"),
+    ("delete", "DELETE ON vallum_audit"),
+    # INSERT OR REPLACE deletes without asking the trigger before DELETE.
+    ("replace", "INSERT ON vallum_audit WHEN NEW.id IN (SELECT id FROM vallum_audit)"),
+):
     event.listen(
         audit,
         "after_create",
         DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
-            f"CREATE TRIGGER vallum_audit_no_{_change.lower()} BEFORE {_change} ON vallum_audit "
+            f"CREATE TRIGGER vallum_audit_no_{_name} BEFORE {_change} "
             "BEGIN SELECT RAISE(ABORT, 'vallum_audit is append only'); END"
         ).execute_if(dialect="sqlite"),
     )

@@ -6,8 +6,10 @@ import logging
 import re
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from time import monotonic, sleep
+from typing import Any, Final, Literal
 
 from vallum import defaults
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
@@ -64,19 +66,35 @@ def connect(path: Path, use: Use, *, busy_seconds: float, any_thread: bool = Fal
         check_same_thread=not any_thread,
     )
     try:
-        _configure(connection, use, str(path))
+        _configure(connection, use, str(path), busy_seconds)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _configure(connection: sqlite3.Connection, use: Use, place: str) -> None:
+def patiently(connection: sqlite3.Connection, text: str, arguments: Sequence[Any], seconds: float) -> list[Any]:
+    """Run a statement, again and again while another process holds the lock that it needs.
+
+    SQLite's own waits grow to 0.1 s, so a busy server would starve a command; and some locks it does not wait for.
+    """
+    until = monotonic() + seconds
+    while True:
+        try:
+            return connection.execute(text, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+        sleep(defaults.BUSY_POLL_SECONDS)
+
+
+def _configure(connection: sqlite3.Connection, use: Use, place: str, busy_seconds: float) -> None:
     if sys.version_info >= (3, 12):
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if mode != "wal" and use != "read":
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        # Needs the file alone, and fails at once when another connection does the same.
+        mode = patiently(connection, "PRAGMA journal_mode = WAL", (), busy_seconds)[0][0]
     if mode != "wal":
         raise StoreError("sqlite-journal", place, "The write-ahead log needs a local file system.")
     for pragma in (*_EVERYWHERE, *_BY_USE[use]):

@@ -44,11 +44,16 @@ class _Bounded:
     """A read-only connection. A statement is stopped when its ticks are used up and its time is over."""
 
     def __init__(self, path: Path, limits: SqliteLimits, *, busy_seconds: float, any_thread: bool) -> None:
-        self.connection = connect(path, "read", busy_seconds=busy_seconds, any_thread=any_thread)
-        self.connection.set_progress_handler(self._tick, limits.progress_steps)
-        self.execute = self.connection.cursor().execute  # one cursor: every result is fetched whole
+        self._connection = connect(path, "read", busy_seconds=busy_seconds, any_thread=any_thread)
+        self._connection.set_progress_handler(self._tick, limits.progress_steps)
+        self._cursor = self._connection.cursor()  # one for all: every result is fetched whole
+        self.execute = self._cursor.execute
         self.ticks = 0
         self.run = _INLINE
+
+    def close(self) -> None:
+        self._cursor.close()  # a statement that it still held would keep the file open
+        self._connection.close()
 
     def _tick(self) -> bool:
         self.ticks -= 1
@@ -88,7 +93,7 @@ class SqliteReader:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
         for bounded in (*self._opened, *(() if inline is None else (inline,))):
-            bounded.connection.close()
+            bounded.close()
         self._opened.clear()
 
     async def read(self, statement: Statement) -> list[Row]:

@@ -15,13 +15,13 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final, final
 
 from vallum import defaults
 from vallum.refusals import QUERY_TIMEOUT, Refusal
 from vallum.store.ports import Script, Statement, WithSession
-from vallum.store.sqlite_connection import Use, busy, connect, meaning, primary_code
+from vallum.store.sqlite_connection import Use, busy, connect, meaning, patiently
 from vallum.store.sqlite_limits import SqliteLimits
 from vallum.store.sqlite_session import Sessions
 
@@ -93,7 +93,7 @@ class Transactions:
         self._controlling = False
         self._connection = connect(path, use, busy_seconds=limits.busy_seconds)
         self._sessions = Sessions(self._connection)
-        self._connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits by itself
+        self._connection.execute("PRAGMA busy_timeout = 0")  # `patiently` waits instead
         self._connection.set_progress_handler(self._is_late, defaults.PROGRESS_STEPS)
         self._connection.set_authorizer(self._authorize)
 
@@ -125,7 +125,7 @@ class Transactions:
     def read(self, statement: Statement) -> list[Any]:
         """One statement outside any transaction."""
         try:
-            return self._patiently(statement.text, statement.arguments)
+            return patiently(self._connection, statement.text, statement.arguments, self._limits.busy_seconds)
         except sqlite3.Error as error:
             raise meaning(error) from error
 
@@ -218,20 +218,9 @@ class Transactions:
     def _control(self, text: str) -> None:
         self._controlling = True
         try:
-            self._patiently(text, ())
+            patiently(self._connection, text, (), self._limits.busy_seconds)
         finally:
             self._controlling = False
-
-    def _patiently(self, text: str, arguments: Sequence[Any]) -> list[Any]:
-        """Wait while another process writes. SQLite's own waits grow, and a busy server would starve a command."""
-        until = monotonic() + self._limits.busy_seconds
-        while True:
-            try:
-                return self._connection.execute(text, arguments).fetchall()
-            except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY or monotonic() > until:
-                    raise
-            sleep(defaults.BUSY_POLL_SECONDS)
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:

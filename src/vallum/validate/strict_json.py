@@ -34,12 +34,13 @@ from math import isfinite
 from typing import Final, NoReturn, TypeAlias, final
 
 from vallum import defaults
-from vallum.refusals import BODY_MALFORMED, Refusal
+from vallum.refusals import BODY_INVALID, BODY_MALFORMED, Refusal
 
 Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 """What `parse` returns: never a float."""
 
 TOO_DEEP: Final = "Arrays and objects nested too deeply"
+NUL: Final = "The character NUL in a string"
 DUPLICATE_KEY: Final = "A key that occurs twice in one object"
 TOO_MANY_KEYS: Final = "An object with too many keys"
 KEY_TOO_LONG: Final = "A key that is too long"
@@ -99,7 +100,7 @@ def parse(data: bytes, *, depth: int = defaults.MAX_JSON_DEPTH) -> Json:
         depth: arrays and objects inside one another; `[]` has one.
 
     Raises:
-        Refusal: BODY_MALFORMED. The detail names the fault and the offset of its byte, and nothing
+        Refusal: BODY_MALFORMED, or BODY_INVALID for a repeated key and for NUL. The detail names the fault and the offset of its byte, and nothing
             of the content. A broken limit is searched for in the first `JSON_LOCATE_BYTES` only;
             further in the detail says "after byte …".
     """
@@ -201,8 +202,8 @@ def _check_escapes(text: str) -> None:
     match = _RIGHT_ESCAPES.match(text)
     right = "" if match is None else match[0]
     if len(right) < len(text):
-        what = "The character NUL" if text.startswith("\\u0000", len(right)) else "A surrogate without its other half"
-        raise _refusal(f"{what} in a string", len(right.encode()))
+        what = NUL if text.startswith("\\u0000", len(right)) else "A surrogate without its other half in a string"
+        raise _refusal(what, len(right.encode()))
 
 
 def _check_sizes(value: Json) -> None:
@@ -225,7 +226,9 @@ def _syntax_fault(error: json.JSONDecodeError) -> str:
 
 def _refusal(what: str, offset: int | None) -> Refusal:
     place = f"after byte {defaults.JSON_LOCATE_BYTES}" if offset is None else f"at byte {offset}"
-    return Refusal(BODY_MALFORMED, f"{what}, {place}.")
+    # Grammatical JSON that is refused all the same is 422, what is no JSON 400 (RFC 9110 §15.5.21).
+    reason = BODY_INVALID if what in (DUPLICATE_KEY, NUL) else BODY_MALFORMED
+    return Refusal(reason, f"{what}, {place}.")
 
 
 # The place of a fault: only a refused document comes here ---------------------------------
