@@ -1,0 +1,162 @@
+"""Vallum's own tables: made once, brought forward, and refused when they are from the future."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import CheckConstraint, Column, Connection, Integer, MetaData, Table, text
+from tests.unit.store.sqlite_support import Base, run
+
+from vallum.store import migrations
+from vallum.store.errors import StoreError
+from vallum.store.ports import Statement
+from vallum.store.schema import METADATA
+from vallum.store.sqlite import SqliteDatabase, SqliteFile
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    path = tmp_path / "empty.db"
+    SqliteFile.create(path).close()
+    return path
+
+
+def tables(file: SqliteFile) -> set[str]:
+    return {name for (name,) in file.read(Statement("SELECT name FROM sqlite_master WHERE type = 'table'", ()))}
+
+
+def set_version(file: SqliteFile, number: int) -> None:
+    file.write(run("UPDATE vallum_meta SET value = ? WHERE key = 'schema'", str(number)))
+
+
+def test_create_makes_both_sets_of_tables(empty: Path) -> None:
+    """Vallum's tables and the application's, with the version they are of."""
+    with SqliteFile(empty) as file:
+        assert file.write(migrations.version) is None
+        file.write(migrations.create([Base.metadata]))
+        assert tables(file) - {"sqlite_sequence"} == {*METADATA.tables, *Base.metadata.tables}
+        assert file.write(migrations.version) == migrations.VERSION
+
+
+def test_create_makes_nothing_twice(path: Path) -> None:
+    """A database that has them is left alone."""
+    with SqliteFile(path) as file, pytest.raises(StoreError, match="schema-exists"):
+        file.write(migrations.create([Base.metadata]))
+
+
+def test_create_is_all_or_nothing(empty: Path) -> None:
+    """A table of the application that cannot be made leaves none behind."""
+    with SqliteFile(empty) as file:
+        broken = MetaData()
+        Table("broken", broken, Column("id", Integer, CheckConstraint("no such thing")))
+        with pytest.raises(sqlite3.OperationalError):
+            file.write(migrations.create([Base.metadata, broken]))
+        assert tables(file) == set()
+
+
+def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
+    """A change of a table asks for a step and a new version: this is what version 1 is."""
+    with SqliteFile(path) as file:
+        rows = file.read(
+            Statement(
+                "SELECT m.name, p.name FROM sqlite_master m, pragma_table_info(m.name) p ORDER BY m.name, p.cid", ()
+            )
+        )
+        triggers = file.read(Statement("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name", ()))
+    columns: dict[str, list[str]] = {}
+    for table, column in rows:
+        if table.startswith("vallum_"):
+            columns.setdefault(table, []).append(column)
+    assert migrations.VERSION == 1
+    assert columns == {
+        "vallum_audit": [
+            "id",
+            "at",
+            "request_id",
+            "principal",
+            "verb",
+            "resource",
+            "row_key",
+            "fields",
+            "before",
+            "after",
+            "note",
+        ],
+        "vallum_meta": ["key", "value"],
+        "vallum_principal": [
+            "id",
+            "kind",
+            "roles",
+            "attributes",
+            "plan",
+            "epoch",
+            "tokens_from",
+            "disabled",
+            "password",
+            "created",
+        ],
+        "vallum_signing_key": ["kid", "algorithm", "public_jwk", "created", "retires", "revoked"],
+        "vallum_window": ["key", "policy", "start", "count"],
+    }
+    assert triggers == [("vallum_audit_no_delete",), ("vallum_audit_no_replace",), ("vallum_audit_no_update",)]
+
+
+def _add_column(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE vallum_meta ADD COLUMN extra TEXT"))
+
+
+def _fail(_: Connection) -> None:
+    raise LookupError
+
+
+def test_migrate_runs_the_missing_steps_in_order(path: Path) -> None:
+    """From the version found to the present one, each step once."""
+    done: list[int] = []
+
+    def step(number: int) -> migrations.Step:
+        return lambda _: done.append(number)
+
+    with SqliteFile(path) as file:
+        assert file.write(migrations.migrate({n: step(n) for n in range(1, 4)}, 4)) == (1, 4)
+        assert done == [1, 2, 3]
+        assert file.write(migrations.version) == 4
+        assert file.write(migrations.migrate({}, 4)) == (4, 4)
+
+
+def test_a_failed_migration_changes_nothing(path: Path) -> None:
+    """The second step fails: the first one is undone with it."""
+    with SqliteFile(path) as file:
+        with pytest.raises(LookupError):
+            file.write(migrations.migrate({1: _add_column, 2: _fail}, 3))
+        assert file.write(migrations.version) == 1
+        assert file.read(Statement("SELECT count(*) FROM pragma_table_info('vallum_meta')", ())) == [(2,)]
+
+
+def test_migrate_refuses_what_it_does_not_know(empty: Path, path: Path) -> None:
+    """A newer database is not touched, and one without our tables is not ours."""
+    with SqliteFile(empty) as file, pytest.raises(StoreError, match="schema-missing"):
+        file.write(migrations.migrate())
+    with SqliteFile(path) as file:
+        set_version(file, 2)
+        with pytest.raises(StoreError, match="schema-new"):
+            file.write(migrations.migrate())
+        assert file.write(migrations.version) == 2
+
+
+@pytest.mark.parametrize(("found", "identifier"), [(None, "schema-missing"), (1, "schema-old"), (3, "schema-new")])
+def test_a_server_serves_its_own_version_only(found: int | None, identifier: str) -> None:
+    """Neither older nor newer tables, and the message names the command that mends it."""
+    with pytest.raises(StoreError) as caught:
+        migrations.check(found, "vallum.db", 2)
+    assert caught.value.identifier == identifier
+    migrations.check(2, "vallum.db", 2)
+
+
+async def test_the_start_asks_for_the_version(path: Path) -> None:
+    """A newer database stops the server before it answers anything."""
+    with SqliteFile(path) as file:
+        set_version(file, migrations.VERSION + 1)
+    with pytest.raises(StoreError, match="schema-new"):
+        await SqliteDatabase(path).start()

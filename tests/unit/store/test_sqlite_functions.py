@@ -1,0 +1,130 @@
+"""The SQL functions: their results, and that every connection has them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import struct
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vallum.store.ports import Script, Statement, WithSession
+from vallum.store.sqlite import SqliteDatabase
+from vallum.store.sqlite_connection import Use, connect
+from vallum.store.sqlite_functions import add_functions, base64_text, float_text, uuid_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        # PostgreSQL 18.4: SELECT to_json(x) FROM unnest(ARRAY[…]::float8[]) x
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (1.0, "1"),
+        (-2.5, "-2.5"),
+        (100000.0, "100000"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (1 / 3, "0.3333333333333333"),
+        (0.0001, "0.0001"),
+        (1e-05, "1e-05"),
+        (1.5e-07, "1.5e-07"),
+        (999999999999999.0, "999999999999999"),
+        (1e15, "1e+15"),
+        (-1.5e15, "-1.5e+15"),
+        (1234567890123456.5, "1.2345678901234565e+15"),
+        (9007199254740992.0, "9.007199254740992e+15"),
+        (1e16, "1e+16"),
+        (1e100, "1e+100"),
+        (5e-324, "5e-324"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+    ],
+)
+def test_a_double_is_written_as_postgresql_writes_it(value: float, text: str) -> None:
+    """The same bytes on both stores, at each edge of the format."""
+    assert float_text(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_double_reads_back_exactly(value: float) -> None:
+    """Every finite double is a JSON number that means the same bits."""
+    text = float_text(value)
+    assert text is not None
+    json.loads(text)
+    assert struct.pack("<d", float(text)) == struct.pack("<d", value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), None])
+def test_what_is_no_number_becomes_null(value: float | None) -> None:
+    """JSON has neither infinity nor NaN."""
+    assert float_text(value) is None
+
+
+def test_an_integer_in_a_float_column_stays_one() -> None:
+    """SQLite may keep an integer where a float was declared; its digits are all kept."""
+    assert float_text(9007199254740993) == "9007199254740993"
+
+
+@given(st.binary(max_size=100))
+def test_base64_reads_back(value: bytes) -> None:
+    """Standard alphabet with padding, on one line."""
+    text = base64_text(value)
+    assert text is not None
+    assert "\n" not in text
+    assert base64.b64decode(text, validate=True) == value
+
+
+@given(st.uuids())
+def test_a_uuid_has_its_hyphens(value: uuid.UUID) -> None:
+    """From the 32 digits that SQLAlchemy stores."""
+    assert uuid_text(value.hex) == str(value)
+
+
+def test_null_stays_null() -> None:
+    """A column without a value gives null and no error."""
+    connection = sqlite3.connect(":memory:")
+    add_functions(connection)
+    row = connection.execute("SELECT vallum_b64(NULL), vallum_float(NULL), vallum_uuid(NULL)").fetchone()
+    connection.close()
+    assert row == (None, None, None)
+
+
+ALL = "SELECT vallum_b64(x'00ff'), vallum_float(1e0), vallum_uuid('00000000000000000000000000000001'), 'ab' REGEXP '^a'"
+EXPECTED = ("AP8=", "1", "00000000-0000-0000-0000-000000000001", 1)
+
+
+@pytest.mark.parametrize("use", ["read", "write", "command"])
+def test_every_connection_has_them(path: Path, use: Use) -> None:
+    """Also the ones that SQLAlchemy's expressions need: a rule means the same wherever it runs."""
+    connection = connect(path, use, busy_seconds=1.0)
+    row = connection.execute(ALL).fetchone()
+    connection.close()
+    assert row == EXPECTED
+
+
+async def test_inline_in_a_thread_in_a_script_and_in_a_session(database: SqliteDatabase) -> None:
+    """The four places where SQL runs."""
+
+    def script() -> Script[tuple[Any, Any]]:
+        rows = yield Statement(ALL, ())
+        row = yield WithSession(lambda session: tuple(session.connection().exec_driver_sql(ALL).one()))
+        return rows[0], row
+
+    inline = await database.read(Statement(ALL, ()))
+    database._reader._slow[ALL] = 0
+    in_thread = await database.read(Statement(ALL, ()))
+    assert [inline[0], in_thread[0], *await database.write(script)] == [EXPECTED] * 4
+
+
+def test_the_schema_cannot_call_them(path: Path) -> None:
+    """A trigger or view in a file from elsewhere runs no function of the program (trusted_schema)."""
+    connection = connect(path, "write", busy_seconds=1.0)
+    connection.execute("CREATE VIEW v AS SELECT vallum_b64(x'00')")
+    with pytest.raises(sqlite3.OperationalError, match="unsafe use"):
+        connection.execute("SELECT * FROM v")
+    connection.close()
