@@ -570,14 +570,17 @@ def test_another_address_is_not_held_for_it(client: As) -> None:
 
 
 def test_old_tokens_of_ours_are_no_guesses(client: As, data: Path, clock: Clock) -> None:
-    """Many clients behind one address may hold expired or revoked tokens: each 401, none counted."""
+    """Many clients behind one address may hold tokens that expired, were revoked or lost their account: none counts."""
     stranger = client(None)
+    disabled = signed(data, sub="wilma")
+    change(data, principals.disable("wilma", "sqlite"))
     expired = signed(data, iat=ISSUED - 900, exp=ISSUED - 10)
     revoked = signed(data, sub="walt")
     change(data, principals.revoke_tokens("walt", clock(), "sqlite"))
     for _ in range(defaults.FAILURES_BURST):
         assert_invalid(shown(stranger, expired))
         assert_invalid(shown(stranger, revoked))
+        assert_invalid(shown(stranger, disabled))
     assert shown(stranger, signed(data)).status_code == 200
 
 

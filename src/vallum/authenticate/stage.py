@@ -36,7 +36,7 @@ from vallum.store.ports import Principal, Principals
 API_KEY_PREFIX: Final = "vk_"
 QUERY_CREDENTIALS: Final = ("access_token=", "api_key=", "apikey=", "token=", "x-api-key=", "authorization=")
 """Ways in which clients put credentials into URLs (RFC 9700 §4.3.2 forbids it)."""
-NO_GUESS: Final = frozenset({"expired", "token_revoked"})
+NO_GUESS: Final = frozenset({"expired", "token_revoked", "principal_unknown"})
 """Reasons of tokens that we did sign: many clients behind one address may hold old ones, and none of them guesses."""
 ANONYMOUS: Final = Principal(id=None, plan="anonymous")
 
