@@ -21,14 +21,13 @@ All faults are found at once. What a value means for its column is decided by th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
-from urllib.parse import unquote_to_bytes
 
 from vallum import defaults
 from vallum.refusals import QUERY_INVALID, Fault, Refusal
+from vallum.validate.form import decode
 
 EQUAL: Final = "eq"
 """The operator of a parameter without brackets."""
@@ -39,8 +38,6 @@ _OPERATORS_LISTED: Final = ", ".join(sorted(OPERATORS))
 _PATTERNS: Final = frozenset({"contains", "startswith"})
 # A table: no sign, no space, no leading zero, no other script's digits, and nothing above the maximum.
 _LIMITS: Final = {str(number): number for number in range(1, defaults.PAGE_MAX + 1)}
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Stand for an escaped backslash and an escaped comma while [in] is split; no decoded value holds them.
 _BACKSLASH, _COMMA = "\x00", "\x01"
 
@@ -92,16 +89,24 @@ _PLAIN: Final = Query()
 
 
 def parse_query(raw: str) -> Query:
-    """The query of a list.
-
-    Args:
-        raw: what stands behind `?`, undecoded.
+    """:func:`read_query`, when it is without fault.
 
     Raises:
         Refusal: QUERY_INVALID with every fault, the first `MAX_FAULTS` of them.
     """
+    query, faults = read_query(raw)
+    refuse(faults)
+    return query
+
+
+def read_query(raw: str) -> tuple[Query, list[Fault]]:
+    """The query of a list, and its faults; a parameter with a fault is left out.
+
+    Args:
+        raw: what stands behind `?`, undecoded.
+    """
     if not raw:
-        return _PLAIN
+        return _PLAIN, []
     reader = _Reader()
     parameters = reader.split(raw)
     take = parameters.pop
@@ -113,24 +118,29 @@ def parse_query(raw: str) -> Query:
         reader.count(take("count")) if "count" in parameters else None,
         reader.filters(parameters) if parameters else (),
     )
-    reader.finish()
-    return query
+    return query, reader.faults
 
 
 def parse_fields(raw: str) -> tuple[str, ...] | None:
-    """The query of an item, which takes `fields` only; None when it is absent.
+    """:func:`read_fields`, when it is without fault.
 
     Raises:
         Refusal: QUERY_INVALID with every fault.
     """
+    fields, faults = read_fields(raw)
+    refuse(faults)
+    return fields
+
+
+def read_fields(raw: str) -> tuple[tuple[str, ...] | None, list[Fault]]:
+    """The query of an item, which takes `fields` only; None when it is absent or faulty. And the faults."""
     if not raw:
-        return None
+        return None, []
     reader = _Reader()
     parameters = reader.split(raw)
     fields = reader.fields(parameters.pop("fields")) if "fields" in parameters else None
     reader.unknown(parameters)
-    reader.finish()
-    return fields
+    return fields, reader.faults
 
 
 def reject_query(raw: str, allowed: frozenset[str] = frozenset()) -> None:
@@ -143,24 +153,30 @@ def reject_query(raw: str, allowed: frozenset[str] = frozenset()) -> None:
         return
     reader = _Reader()
     reader.unknown([name for name in reader.split(raw) if name not in allowed])
-    reader.finish()
+    refuse(reader.faults)
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Refuse a query that has faults.
+
+    Raises:
+        Refusal: QUERY_INVALID.
+    """
+    if faults:
+        raise Refusal(QUERY_INVALID, faults=tuple(faults[: defaults.MAX_FAULTS]))
 
 
 @final
 class _Reader:
     """Reads the parameters of one query and keeps the faults."""
 
-    __slots__ = ("_faults",)
+    __slots__ = ("faults",)
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
 
     def _fault(self, pointer: str, code: str, detail: str) -> None:
-        self._faults.append(Fault(pointer, code, detail))
-
-    def finish(self) -> None:
-        if self._faults:
-            raise Refusal(QUERY_INVALID, faults=tuple(self._faults[: defaults.MAX_FAULTS]))
+        self.faults.append(Fault(pointer, code, detail))
 
     def split(self, raw: str) -> dict[str, str]:
         """Decoded name → decoded value, in the order sent."""
@@ -176,8 +192,8 @@ class _Reader:
             name, equals, value = part.partition("=")
             if not plain:
                 try:
-                    name = _decode(name)
-                    value = _decode(value)
+                    name = decode(name)
+                    value = decode(value)
                 except ValueError:
                     detail = "This is not percent-encoded UTF-8 without control characters."
                     self._fault(_pointer(name), "encoding", detail)
@@ -215,26 +231,28 @@ class _Reader:
         pairs = tuple([(name[1:], True) if name[:1] == "-" else (name, False) for name in text.split(",")])
         if len(pairs) > defaults.MAX_SORTS:
             self._fault("#query/sort", "too_many", f"At most {defaults.MAX_SORTS} fields.")
-        self._names([name for name, _ in pairs], "#query/sort")
-        return pairs
+        return pairs if self._are_names([name for name, _ in pairs], "#query/sort") else ()
 
-    def fields(self, text: str) -> tuple[str, ...]:
+    def fields(self, text: str) -> tuple[str, ...] | None:
         names = tuple(text.split(","))
-        self._names(names, "#query/fields")
-        return names
+        return names if self._are_names(names, "#query/fields") else None
 
-    def _names(self, names: Sequence[str], pointer: str) -> None:
+    def _are_names(self, names: Sequence[str], pointer: str) -> bool:
+        before = len(self.faults)
         if not all(map(str.isidentifier, names)):
             self._fault(pointer, "name", "Names of fields, separated by commas.")
         if len(names) > 1 and len(set(names)) != len(names):
             self._fault(pointer, "repeated", "A field is named more than once.")
+        return len(self.faults) == before
 
     def filters(self, parameters: Mapping[str, str]) -> tuple[Filter, ...]:
         if len(parameters) > defaults.MAX_FILTERS:
             self._fault("#query", "too_many", f"At most {defaults.MAX_FILTERS} filters.")
-        return tuple([self._filter(name, text) for name, text in parameters.items()])
+        found = [self._filter(name, text) for name, text in parameters.items()]
+        return tuple([condition for condition in found if condition is not None])
 
-    def _filter(self, parameter: str, text: str) -> Filter:
+    def _filter(self, parameter: str, text: str) -> Filter | None:
+        before = len(self.faults)
         name, bracket, operator = parameter.partition("[")
         if not bracket:
             operator = EQUAL
@@ -246,7 +264,8 @@ class _Reader:
             self._fault(_pointer(parameter), "reserved", "This name is reserved: nothing can be filtered on it.")
         elif not name.isidentifier():
             self._fault(_pointer(name), "name", "A parameter has the name of a field.")
-        return Filter(name, operator, self._values(operator, text, parameter))
+        values = self._values(operator, text, parameter)
+        return Filter(name, operator, values) if len(self.faults) == before else None
 
     def _values(self, operator: str, text: str, parameter: str) -> tuple[str, ...]:
         if operator == "in":
@@ -266,23 +285,6 @@ class _Reader:
         if len(values) > defaults.MAX_IN_VALUES:
             self._fault(_pointer(parameter), "too_many", f"At most {defaults.MAX_IN_VALUES} values.")
         return tuple([value.replace(_BACKSLASH, "\\").replace(_COMMA, ",") for value in values])
-
-
-def _decode(text: str) -> str:
-    """`text` without form encoding (RFC 3986 §2.1, and `+` for a space).
-
-    Raises:
-        ValueError: an escape that is not one, bytes that are not UTF-8, a control character.
-    """
-    text = text.replace("+", " ")
-    if "%" not in text:
-        return text
-    if _BAD_ESCAPE.search(text):
-        raise ValueError
-    decoded = unquote_to_bytes(text).decode()
-    if _CONTROL.search(decoded):
-        raise ValueError
-    return decoded
 
 
 def _pointer(parameter: str) -> str:

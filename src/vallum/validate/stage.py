@@ -17,7 +17,6 @@ from vallum.refusals import (
     BODY_UNEXPECTED,
     NOT_FOUND,
     PRECONDITION_REQUIRED,
-    QUERY_INVALID,
     Fault,
     Refusal,
 )
@@ -26,7 +25,7 @@ from vallum.validate.body import read_body
 from vallum.validate.cursor import Cursors, context_of
 from vallum.validate.models import Models, parse_text
 from vallum.validate.preconditions import EntityTags, parse_entity_tags
-from vallum.validate.query import Filter, Query, parse_fields, parse_query, reject_query
+from vallum.validate.query import Filter, Query, read_fields, read_query, refuse, reject_query
 from vallum.validate.strict_json import parse
 
 
@@ -173,9 +172,10 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
 
 def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
     request = authorised.metered.identified.admitted.request
-    fields = parse_fields(request.query) if request.query else None
-    if fields is not None:
-        _known(fields, access, "fields")
+    fields = None
+    if request.query:
+        fields, faults = read_fields(request.query)
+        refuse([*faults, *(_unknown("fields", name) for name in fields or () if name not in access.granted)])
     header = request.header(b"if-none-match")
     tags = None if header is None else parse_entity_tags(header)
     return ItemIntent(authorised, resource, access, _key(authorised, resource), fields, tags)
@@ -184,8 +184,7 @@ def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemInt
 def _list(authorised: Authorised, resource: Resource, access: Access, validation: Validation) -> ListIntent:
     identified = authorised.metered.identified
     request = identified.admitted.request
-    query = parse_query(request.query)
-    faults: list[Fault] = []
+    query, faults = read_query(request.query)
     filters = tuple([_filter(f, resource, access, faults) for f in query.filters]) if query.filters else ()
     for name, _ in query.sort:
         if name not in access.granted:
@@ -194,8 +193,7 @@ def _list(authorised: Authorised, resource: Resource, access: Access, validation
             faults.append(Fault("#query/sort", "not_sortable", f"{name} cannot be sorted by."))
     if query.fields is not None:
         faults += [_unknown("fields", name) for name in query.fields if name not in access.granted]
-    if faults:
-        raise Refusal(QUERY_INVALID, faults=tuple(faults))
+    refuse(faults)
     fields = _shown(resource, access, query.fields)
     context = _context(identified.principal.id, request, query)
     after = None
@@ -235,12 +233,6 @@ def _filter(given: Filter, resource: Resource, access: Access, faults: list[Faul
     if given.operator == "in":
         return given.name, "in", values
     return given.name, given.operator, values[0] if values else None
-
-
-def _known(names: tuple[str, ...], access: Access, parameter: str) -> None:
-    faults = tuple(_unknown(parameter, name) for name in names if name not in access.granted)
-    if faults:
-        raise Refusal(QUERY_INVALID, faults=faults)
 
 
 def _unknown(parameter: str, name: str) -> Fault:
