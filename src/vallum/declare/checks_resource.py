@@ -55,8 +55,8 @@ def _list_findings(resource: Resource, word: str, names: tuple[str, ...]) -> Ite
             yield error(
                 "filter-reserved", place, "This name is a parameter of every list.", "Give the attribute another name."
             )
-        elif word == "sort" and isinstance(resource.fields[name].type, types.JSON):
-            yield error("sort-type", place, "JSON documents have no order.", "Drop it here.")
+        elif word == "sort" and isinstance(resource.fields[name].type, (types.JSON, types.LargeBinary)):
+            yield error("sort-type", place, "JSON documents and bytes have no order.", "Drop it here.")
 
 
 def _tenant_findings(api: API, resource: Resource) -> Iterator[Finding]:

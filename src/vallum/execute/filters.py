@@ -30,6 +30,8 @@ def filter_sql(resource: Resource, shape: FilterShape, index: int, dialect: Dial
     if operator in ("null", "notnull"):
         return sql(value, " IS NULL" if operator == "null" else " IS NOT NULL")
     slot = f"{FILTER}{index}"
+    if operator == "in" and dialect == "sqlite" and isinstance(field.type, types.LargeBinary):
+        return sql("hex(", value, ") IN (SELECT value FROM json_each(", Param(slot, _hex_list), "))")
     if operator == "in":
         return sql(value, " ", _members(field, slot, dialect))
     param = value_param(field, slot, dialect)
@@ -50,6 +52,11 @@ def _members(field: Field, slot: str, dialect: DialectName) -> Sql:
     if dialect == "sqlite":
         return sql("IN (SELECT value FROM json_each(", Param(slot, _json_list(convert)), "))")
     return sql("= ANY(", Param(slot, None, None, f"{cast(field.type, dialect)}[]"), ")")
+
+
+def _hex_list(values: Sequence[bytes]) -> str:
+    """JSON has no bytes; this is how SQLite's `hex` writes them."""
+    return json.dumps([value.hex().upper() for value in values])
 
 
 def _json_list(convert: Callable[[Any], Any] | None) -> Callable[[Sequence[Any]], str]:
