@@ -1,0 +1,180 @@
+"""`vallum explain`: why a caller may or may not, rule by rule, decided in memory beside the SQL that serves."""
+
+from __future__ import annotations
+
+import enum
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, final
+
+import typer
+from sqlalchemy import Column, Table, select
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
+from vallum.authorise.evaluator import CallerValues, Evaluator
+from vallum.authorise.evaluator_decide import Question, is_about
+from vallum.authorise.evaluator_explain import PARAMETER, WORDS, Line
+from vallum.authorise.evaluator_explain import explain as explain_row
+from vallum.authorise.evaluator_select import Row
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.cli.output import show
+from vallum.declare.app import API
+from vallum.declare.checks_finding import rule_place
+from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, Operation, Rule
+from vallum.declare.resource import Resource
+from vallum.declare.route import OPERATIONS, Kind, Route, Verb
+from vallum.edge.routes import RouteTable
+from vallum.serve.load import load_api
+from vallum.store import principals
+from vallum.store.errors import StoreError
+from vallum.store.ports import Statement
+from vallum.store.sqlite import SqliteFile
+
+DIALECT: Final = SQLiteDialect_pysqlite()
+GRANTED: Final = frozenset({"allowed", "grants"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain")(explain)
+
+
+def explain(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, PATCH, DELETE…")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="As in a request, such as /students/17.")],
+    *,
+    name: Annotated[str | None, typer.Option("--as", help="The account; without it the anonymous caller.")] = None,
+    address: Annotated[str, typer.Option(help="The caller's network address, for conditions on it.")] = "",
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each rule does. Leaves with 1 when the request would be refused."""
+    settings = settings_of(data=data, app=app)
+    api = load_api(settings.app)
+    with database_of(settings) as database:
+        lines = _explained(api, database, method, path, name, address)
+    if as_json:
+        show([asdict(line) for line in lines])
+    else:
+        for line in lines:
+            typer.echo(f"{'  ' * line.depth}{line.text}{f' → {line.verdict}' if line.verdict else ''}")
+    if not any(line.depth <= 1 and line.verdict in GRANTED for line in lines):
+        raise typer.Exit(1)
+
+
+def _explained(
+    api: API, database: SqliteFile, method: str, path: str, name: str | None, address: str
+) -> Sequence[Line]:
+    route, keys = RouteTable(api.routes.values()).find(path)
+    if route is None:
+        return [Line(0, f"no route has the path {path}: 404 for a known caller, 401 for others", "refused")]
+    verb = route.methods.get(method)
+    if verb is None:
+        return [Line(0, f"{route.path} has no {method}: 405; it has {', '.join(route.methods)}", "refused")]
+    caller, facts = _caller(database, name), _facts(name, address)
+    rules = route.handlers[method].rules if verb is Verb.ACT else route.resource.rules if route.resource else ()
+    operation = OPERATIONS.get(verb)
+    if route.resource is None or route.kind is Kind.COLLECTION:
+        return list(_without_row(route, rules, operation, caller, facts))
+    tables = _tables(api, database)
+    row = _row(route.resource, tables, keys)
+    if row is None:
+        return [Line(0, f"{route.path}: there is no row with the key {','.join(keys)}", "not found")]
+    evaluator = Evaluator(tables, caller, datetime.fromtimestamp(facts.now, UTC))
+    return explain_row(rules, operation, Question(evaluator, route.resource, facts), row)
+
+
+def _caller(database: SqliteFile, name: str | None) -> CallerValues:
+    if name is None:
+        return CallerValues(None)
+    rows = database.read(principals.load(name, "sqlite"))
+    if not rows:
+        raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
+    found = principals.principal(rows[0])
+    return CallerValues(found.id, found.roles, found.attributes)
+
+
+def _facts(name: str | None, address: str) -> RequestFacts:
+    """As of a request at this moment, with a token that is not limited by scopes, after a login just now."""
+    now = time.time()
+    return RequestFacts(None if name is None else "token", None if name is None else now, None, address, now)
+
+
+def _without_row(
+    route: Route, rules: Sequence[Rule], operation: Operation | None, caller: CallerValues, facts: RequestFacts
+) -> Iterator[Line]:
+    """Which rules are the caller's; on rows they decide one by one: ask for an item."""
+    yield Line(0, f"{caller.id or 'anonymous caller'}; roles: {', '.join(sorted(caller.roles)) or 'none'}")
+    for index, rule in enumerate(rules, 1):
+        if not is_about(rule, operation):
+            continue
+        text = rule_place(route.path, index, rule)
+        if not any(role is ANYONE or role in caller.roles for role in rule.roles):
+            yield Line(1, f"{text}: not a role of this caller", "no")
+        elif not (conditions_hold if rule.effect == "allow" else conditions_may_hold)(rule.when, facts):
+            yield Line(1, f"{text}: its conditions on the request are not met", "no")
+        else:
+            condition = PARAMETER.sub(_word, " ".join(str(rule.where).split()))
+            suffix = "" if condition == "true" else f", on rows where {condition}"
+            yield Line(1, f"{text}{suffix}", "grants" if rule.effect == "allow" else "applies")
+
+
+def _word(parameter: re.Match[str]) -> str:
+    """`me.id`, `me.attr["school"]` or the name of a constant."""
+    name = parameter[1] or parameter[2]
+    return WORDS.get(name, f'me.attr["{name.removeprefix(ME_ATTRIBUTE)}"]' if name.startswith(ME_ATTRIBUTE) else name)
+
+
+@final
+class Rows(Sequence[Row]):
+    """All rows of a table, read when a rule looks at them."""
+
+    def __init__(self, database: SqliteFile, table: Table) -> None:
+        self._database = database
+        self._table = table
+        self._read: list[Row] | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rows()[index]
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def _rows(self) -> list[Row]:
+        if self._read is None:
+            columns = list(self._table.columns)
+            readers = [_reader(column) for column in columns]
+            text = str(select(self._table).compile(dialect=DIALECT))
+            self._read = [
+                {column.key: read(value) for column, read, value in zip(columns, readers, row, strict=True)}
+                for row in self._database.read(Statement(text, ()))
+            ]
+        return self._read
+
+
+def _reader(column: Column[Any]) -> Any:
+    """From the driver's value to the ORM's."""
+    return column.type.dialect_impl(DIALECT).result_processor(DIALECT, None) or (lambda value: value)
+
+
+def _tables(api: API, database: SqliteFile) -> Mapping[Table, Rows]:
+    metadatas = {id(resource.table.metadata): resource.table.metadata for resource in api.resources.values()}
+    return {table: Rows(database, table) for metadata in metadatas.values() for table in metadata.tables.values()}
+
+
+def _row(resource: Resource, tables: Mapping[Table, Rows], keys: Sequence[str]) -> Row | None:
+    columns = [resource.fields[name].column for name in resource.key]
+    names = [column.key for column in columns if column is not None]
+    return next((row for row in tables[resource.table] if [_text(row[name]) for name in names] == list(keys)), None)
+
+
+def _text(value: Any) -> str:
+    """A key as it stands in a path."""
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
