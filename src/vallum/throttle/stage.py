@@ -52,7 +52,9 @@ class Meter:
     def take_dirty(self) -> list[CountRow]:
         """Hour and day counts that changed, to be written behind; strangers' keys are marked."""
         rows = self.known.take_dirty()
-        return rows + [(STRANGER + key, window, start, used) for key, window, start, used in self.strangers.take_dirty()]
+        return rows + [
+            (STRANGER + key, window, start, used) for key, window, start, used in self.strangers.take_dirty()
+        ]
 
     def put_back(self, rows: Iterable[CountRow]) -> None:
         """Rows that could not be written; they are taken again next time."""
@@ -97,6 +99,8 @@ def throttle(identified: Identified, meter: Meter) -> Metered:
     return Metered(identified, claim, limits)
 
 
-def counted_already(metered: Metered, identified: Identified) -> Metered:
-    """The same request with its caller loaded anew; it is not counted twice."""
+def counted_already(metered: Metered, identified: Identified) -> Metered | None:
+    """The same request with its caller loaded anew: not counted twice, except by another plan, which was not asked."""
+    if identified.principal.plan != metered.identified.principal.plan:
+        return None
     return Metered(identified, metered.claim, metered.limits)
