@@ -101,10 +101,7 @@ def _create_findings(rights: Rights, resource: Resource, role: str) -> Iterator[
     empty = [
         name
         for name, field in resource.fields.items()
-        if field.column is not None
-        and not (
-            field.nullable or field.generated or name in given or name == tenant or field.column.computed is not None
-        )
+        if field.column is not None and not (field.nullable or field.generated or name in given or name == tenant)
     ]
     if empty:
         yield warning(

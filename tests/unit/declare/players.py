@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, column
+from sqlalchemy import JSON, DateTime, Enum, ForeignKey, Index, String, column, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 from vallum.authorise.checks import check
@@ -40,6 +40,8 @@ class Player(Base):
     nick: Mapped[str | None] = mapped_column(String(20))
     born: Mapped[date | None]
     limit: Mapped[int | None]
+    grade: Mapped[str | None] = mapped_column(Enum("good", "bad"))
+    made: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     extra: Mapped[Any | None] = mapped_column(JSON)
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     joined: Mapped[datetime | None] = mapped_column(DateTime)

@@ -32,6 +32,8 @@ def test_an_index_serves_each_comparison_with_the_caller() -> None:
 def test_an_index_serves_each_relation() -> None:
     """The foreign key has to lead one that covers all rows."""
     assert needed(Player.second.has(Team.name == "x")) == ["CREATE INDEX ix_players_second_id ON players (second_id);"]
+    both = or_(Player.team.has(Team.name == "x"), Player.second.has(Team.name == "y"))
+    assert needed(both) == ["CREATE INDEX ix_players_second_id ON players (second_id);"]
     other = aliased(Player)
     same_nick = exists(select(other.id).where(other.nick == Player.name, other.id > 5))
     assert needed(same_nick, UPDATE) == ["CREATE INDEX ix_players_nick ON players (nick);"]

@@ -24,6 +24,7 @@ RESOURCES: list[tuple[str, dict[str, Any]]] = [
     ("sort-type", {"sorts": ["extra"]}),
     ("soft-delete-column", {"soft_delete": Player.limit}),
     ("soft-delete-column", {"soft_delete": Team.captain}),
+    ("soft-delete-column", {"soft_delete": Player.made}),
     ("cost-word", {"cost": {"lst": 2}}),
 ]
 
@@ -64,6 +65,8 @@ def test_a_reference_that_nobody_can_write() -> None:
 def test_a_create_that_leaves_a_column_empty() -> None:
     """A role that may create but can give or be given no team only ever gets a refusal; that is a warning."""
     api = declared(READ_ALL, allow("a", CREATE, fields=["name"]), allow("b", CREATE, fields=["name", "team_id"]))
+    writes = allow("b", CREATE, fields=["name"], set={Player.team_id: 1})
+    assert "create-incomplete" not in identifiers(declared(READ_ALL, writes))
     api.resource(Team, READ_ALL)
     found = the("create-incomplete", api)
     assert (found.severity, found.place) == ("warning", "/players, role a")

@@ -68,7 +68,7 @@ def test_a_path_that_cannot_be_served_is_a_finding() -> None:
 def test_a_cost_that_no_budget_covers() -> None:
     """A request that costs more than the plan ever has would always be refused; anonymous callers only where let in."""
     api = API("Test", roles=["a"], plans={"small": Plan(burst="2/s")})
-    api.post("/big", allow("a"), cost=3)(lambda call: None)
+    api.post("/big", allow("a"), cost=6)(lambda call: None)
     assert [(f.severity, f.place) for f in check(api, dialect="sqlite")] == [("warning", "POST /big")]
     api.get("/open", allow(ANYONE), cost=6)(lambda call: None)
     assert [f.message for f in check(api, dialect="sqlite")][1:] == [
