@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from vallum.declare.app import API
 from vallum.declare.checks_column import column_findings
-from vallum.declare.checks_finding import Dialect, Finding, error, warning
+from vallum.declare.checks_finding import Dialect, Finding
 from vallum.declare.checks_index import index_findings
 from vallum.declare.checks_model import model_findings
 from vallum.declare.checks_resource import resource_findings
@@ -18,7 +18,7 @@ from vallum.declare.checks_route import handler_findings
 from vallum.declare.checks_rule import rule_findings
 from vallum.declare.errors import DeclarationError
 
-__all__ = ["Dialect", "Finding", "check_api", "error", "refuse", "warning"]
+__all__ = ["Dialect", "Finding", "check_api", "refuse"]
 
 
 def check_api(api: API, *, dialect: Dialect) -> list[Finding]:

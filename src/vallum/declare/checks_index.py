@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.ddl import CreateIndex
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
@@ -40,7 +49,8 @@ def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialec
     """A finding for each column that a rule needs an index on; the message carries the line that makes it."""
     findings: dict[str, Finding] = {}
     for index, rule in enumerate(rules, 1):
-        lists = rule.operations is not None and bool(rule.operations & Operation.READ)
+        # A deny is asked about rows that an allow has found.
+        lists = rule.effect == "allow" and rule.operations is not None and bool(rule.operations & Operation.READ)
         for column in _needed(rule.where, resource.table, lists=lists):
             line = create_index(column)
             findings.setdefault(line, _finding(column, line, rule_place(place, index, rule), dialect))
@@ -88,7 +98,8 @@ def _needed(where: ColumnElement[Any], own: Table, *, lists: bool) -> Iterator[C
     lookups = _Lookups(own)
     _collect(where, 0, lookups)
     if lists:
-        yield from (column for column in lookups.values if not leads(column))
+        # An index on yes and no finds half the table.
+        yield from (c for c in lookups.values if not leads(c) and not isinstance(c.type, Boolean))
     for (_, _, is_own, _), columns in lookups.joins.items():
         if (lists or not is_own) and not any(map(leads, columns)):
             yield columns[0]

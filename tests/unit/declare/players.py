@@ -40,6 +40,7 @@ class Player(Base):
     nick: Mapped[str | None] = mapped_column(String(20))
     born: Mapped[date | None]
     limit: Mapped[int | None]
+    active: Mapped[bool | None]
     grade: Mapped[str | None] = mapped_column(Enum("good", "bad"))
     made: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     extra: Mapped[Any | None] = mapped_column(JSON)

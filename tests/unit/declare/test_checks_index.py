@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import aliased
-from tests.unit.declare.players import Player, Team, declared, the
+from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
 
 from vallum.declare.checks import check_api
-from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, allow, me
+from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, allow, deny, me
 
 
 def needed(where: Any, operations: Any = READ) -> list[str]:
@@ -45,6 +45,15 @@ def test_a_row_that_is_found_by_its_key_needs_no_index_of_its_own() -> None:
         assert needed(Player.nick == me.id, operations) == []
         assert needed(Player.second.has(Team.captain == me.id), operations) == []
     assert needed(Player.nick == me.id, UPDATE | READ) != []
+
+
+def test_an_index_that_would_find_nothing_is_not_asked_for() -> None:
+    """A deny looks at rows that an allow has found; yes and no are no way to find rows."""
+    assert needed(Player.active == me.attr["flag"]) == []
+    denied = declared(READ_ALL, deny("a", READ, where=Player.nick == me.id))
+    assert identifiers(denied) == []
+    behind = declared(READ_ALL, deny("a", READ, where=exists().where(Team.captain == Player.nick)))
+    assert identifiers(behind) == ["rule-index"]
 
 
 def test_a_missing_index_stops_a_server_and_warns_a_file() -> None:
