@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from time import perf_counter_ns
 from typing import Any, Final, final
 
@@ -33,6 +34,7 @@ from vallum.serve.metrics import METHODS, STAGES, Metrics
 from vallum.throttle.stage import Metered
 
 STDERR: Final = 2
+_ALL_STAGES: Final = ",".join(f'"{name}":%d' for name in STAGES)
 
 
 @final
@@ -78,19 +80,13 @@ class Journal:
         """One line a request."""
         ended = perf_counter_ns()
         marks = passage.marks
-        durations = [after - before for before, after in zip(marks, (*marks[1:], ended), strict=True)]
+        durations = [after - before for before, after in pairwise((*marks, ended))]
         principal, method, route = _caller(passage.ticket)
         refusal = passage.refusal
         code = None if refusal is None else refusal.reason.code
         self._metrics.answered(method, route, reply.status, code, durations)
-        if refusal is None:
-            refused = ""
-        elif self._pretty:
-            refused = f" {refusal.reason.stage}: {code}"
-        else:
-            refused = f',"stage":"{refusal.reason.stage}","code":"{code}"'
         make = _pretty_line if self._pretty else _json_line
-        self.add(make(self._time(passage.now), passage, method, route, principal, reply.status, refused, durations))
+        self.add(make(self._time(passage.now), passage, method, route, principal, reply.status, durations))
 
     def failed(self, request_id: str, error: BaseException) -> None:
         """An exception that is an error of this program."""
@@ -167,16 +163,14 @@ def _quoted(text: str | None) -> str:
 
 
 def _json_line(
-    time: str,
-    passage: Passage,
-    method: str,
-    route: str,
-    principal: str | None,
-    status: int,
-    refused: str,
-    durations: list[int],
+    time: str, passage: Passage, method: str, route: str, principal: str | None, status: int, durations: list[int]
 ) -> str:
-    stages = ",".join([f'"{name}":{ns // 1000}' for name, ns in zip(STAGES, durations, strict=False)])
+    if len(durations) == len(STAGES):
+        stages = _ALL_STAGES % tuple([ns // 1000 for ns in durations])
+    else:
+        stages = ",".join([f'"{name}":{ns // 1000}' for name, ns in zip(STAGES, durations, strict=False)])
+    refusal = passage.refusal
+    refused = "" if refusal is None else f',"stage":"{refusal.reason.stage}","code":"{refusal.reason.code}"'
     return (
         f'{{"event":"request","time":"{time}","request_id":"{passage.request_id}","principal":{_quoted(principal)},'
         f'"method":"{method}","route":{_quoted(route)},"status":{status}{refused},"us":{{{stages}}}}}'
@@ -184,17 +178,10 @@ def _json_line(
 
 
 def _pretty_line(
-    time: str,
-    passage: Passage,
-    method: str,
-    route: str,
-    principal: str | None,
-    status: int,
-    refused: str,
-    durations: list[int],
+    time: str, passage: Passage, method: str, route: str, principal: str | None, status: int, durations: list[int]
 ) -> str:
-    milliseconds = sum(durations) / 1e6
-    who = principal or "-"
+    milliseconds, who, refusal = sum(durations) / 1e6, principal or "-", passage.refusal
+    refused = "" if refusal is None else f" {refusal.reason.stage}: {refusal.reason.code}"
     return f"{time[11:23]} {status} {method:<6} {route} {who} {milliseconds:.1f} ms {passage.request_id}{refused}"
 
 

@@ -70,8 +70,8 @@ class Metrics(Collector):
         self.requests[method, route, status] += 1
         if refusal is not None:
             self.refusals[refusal] += 1
-        for stage, duration in zip(self.stages, durations, strict=False):
-            # `Histogram.add`, written out: it runs eight times a request
+        for stage, duration in zip(self.stages, durations):  # noqa: B905  # `strict=` costs 0.3 µs; the way may end early
+            # `Histogram.add`, written out: it runs seven times a request
             stage.counts[bisect_left(_BOUNDS_NS, duration)] += 1
             stage.total += duration
         self.whole.add(sum(durations))

@@ -22,9 +22,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from pydantic_settings import (
-    SettingsError as SourceError,
-)
 
 from vallum import defaults
 from vallum.serve.errors import SettingsError
@@ -145,9 +142,6 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         default=(), description="Networks (CIDR) of proxies that terminate TLS; nobody else may come without TLS."
     )
-    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
-        default="x-forwarded-for", description="The header in which those proxies write the client's address."
-    )
     master_key_file: Path | None = Field(
         default=None, description="File, mode 0600, whose content encrypts the signing keys at rest."
     )
@@ -237,8 +231,6 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
         raise _named(error, given) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError("settings-file", FILE, f"Not TOML: {error}.") from None
-    except SourceError:
-        raise SettingsError("settings-form", f"{PREFIX}…", "A variable has a form that cannot be read.") from None
 
 
 def _refuse_unknown_variables() -> None:
