@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final, final
 
 from pydantic import BaseModel
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, String, true
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, String, null, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from vallum import (
@@ -180,7 +180,7 @@ def seed(db: Session) -> None:
             Book(id=3, owner="walt", shelf_id=2, title="Cedar", pages=300, public=True, deleted_at=gone),
             Book(id=4, owner="wilma", shelf_id=2, title="Dune", pages=400, price=20.0, public=True),
             Book(id=5, owner="wilma", shelf_id=1, title="Elm", pages=None, price=3.5, public=False),
-            Book(id=6, owner="wilma", shelf_id=None, title="Fern", pages=50, public=None),
+            Book(id=6, owner="wilma", shelf_id=None, title="Fern", pages=50, public=null()),
         ]
     )
     db.flush()
