@@ -45,9 +45,9 @@ class Base(DeclarativeBase):
 class Part(enum.Enum):
     """What a person does in a project; stored by name, as SQLAlchemy does by default."""
 
-    OWNER = 1
-    EDITOR = 2
-    VIEWER = 3
+    OWNER = "owner"
+    EDITOR = "editor"
+    VIEWER = "viewer"
 
 
 class Stage(enum.Enum):

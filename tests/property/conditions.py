@@ -45,7 +45,7 @@ def conditions(model: type[Any], depth: int = 3) -> st.SearchStrategy[Condition]
 
 def condition(choose: Choices, model: type[Any], here: Any, depth: int) -> Condition:
     """A condition on `here`, which is `model` or an alias of it."""
-    kind = choose.of(("leaf", "relation", "and", "or", "not", "subquery", "relation", "case")) if depth else "leaf"
+    kind = choose.of(("leaf", "relation", "and", "or", "not", "leaf", "case", "subquery")) if depth else "leaf"
     if kind in ("and", "or"):
         parts = [condition(choose, model, here, depth - 1) for _ in range(choose.up_to(1) + 2)]
         return and_(*parts) if kind == "and" else or_(*parts)
@@ -125,16 +125,17 @@ def _scalar(other: Any, matching: Condition, column: Any) -> Any:
     return select(column).select_from(other).where(matching).scalar_subquery()
 
 
-def attributes(model: type[Any]) -> Sequence[str]:
-    """Names of columns, column properties and hybrids that rules may compare."""
-    hybrids = [n for n, d in inspect(model).all_orm_descriptors.items() if "hybrid" in type(d).__name__]
-    columns = [a.key for a in inspect(model).column_attrs if not isinstance(a.columns[0].type, JSON)]
-    return sorted([*columns, *(name for name in hybrids if not name.startswith("_"))])
+def _attributes(model: type[Any]) -> Sequence[str]:
+    """Names of columns, column properties and hybrids; those that may be NULL come more often."""
+    hybrids = [n for n, d in inspect(model).all_orm_descriptors.items() if "hybrid" in type(d).__name__ and n[0] != "_"]
+    columns = [a for a in inspect(model).column_attrs if not isinstance(a.columns[0].type, JSON)]
+    nullable = [a.key for a in columns if getattr(a.columns[0], "nullable", True)]
+    return sorted([*hybrids, *(a.key for a in columns), *nullable, *nullable])
 
 
 def _leaf(choose: Choices, model: type[Any], here: Any) -> Condition:
     """A condition on one attribute."""
-    attribute = getattr(here, choose.of(attributes(model)))
+    attribute = getattr(here, choose.of(_attributes(model)))
     values = pool(attribute.type)
     makers = [*_ANY, *(() if isinstance(values[0], (enum.Enum, bool)) else _ORDERED)]
     for kind, special in _SPECIAL:

@@ -269,3 +269,11 @@ def test_an_expression_is_not_mistaken_for_another_at_the_same_address() -> None
     evaluator = Evaluator({}, CALLER, NOW)
     for number in range(100):
         assert evaluator.holds(task.effort == number, Task.__table__, ROW) is (number == 3)
+
+
+def test_a_wildcard_in_a_value_is_a_character() -> None:
+    """An account or attribute that is called % begins no other text, though LIKE would say so."""
+    for value, truth in (("%", False), ("A_", False), ("Ab%", True)):
+        evaluator = Evaluator({}, CallerValues(value, attributes={"region": value}), NOW)
+        for pattern in (me.attr["region"], me.id):
+            assert evaluator.holds(task.title.startswith(pattern), Task.__table__, ROW) is truth

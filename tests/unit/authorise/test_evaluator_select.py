@@ -115,6 +115,10 @@ CASES: dict[str, tuple[Any, set[int]]] = {
     ),
     "correlation to nothing": (select(Project.id).where(of_project, Project.title == "b").correlate(None).exists(), {30, 31, 32, 33}),
     "correlation to all but one": (select(Project.id).where(of_project, Project.title == "b").correlate_except(Project).exists(), {33}),
+    "what is not around is never correlated": (
+        select(Project.id).where(of_project, Project.title == "b", Tag.hidden).correlate_except(Project).exists(),
+        {33},
+    ),
     "join inside": (
         exists(select(Project.id).join(Project.lead).where(of_project, Person.account == "bob")),
         set(),
