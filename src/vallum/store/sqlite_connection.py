@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from vallum import defaults
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
@@ -137,6 +137,14 @@ def meaning(error: sqlite3.Error) -> Exception:
         log.error("The database is not available: %s", error.sqlite_errorname)
         return busy()
     return error
+
+
+def surface(error: sqlite3.Error) -> NoReturn:
+    """Raise its :func:`meaning`."""
+    told = meaning(error)
+    if told is error:
+        raise error
+    raise told from error
 
 
 def busy() -> Refusal:

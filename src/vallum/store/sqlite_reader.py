@@ -19,7 +19,7 @@ from typing import Final, final
 
 from vallum.refusals import QUERY_TIMEOUT, Refusal
 from vallum.store.ports import Row, Statement
-from vallum.store.sqlite_connection import busy, connect, meaning, primary_code
+from vallum.store.sqlite_connection import busy, connect, primary_code, surface
 from vallum.store.sqlite_limits import SqliteLimits
 
 _BLOCKED: Final = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -118,7 +118,7 @@ class SqliteReader:
         try:
             return inline.execute(statement.text, statement.arguments).fetchall()
         except sqlite3.Error as error:
-            raise meaning(error) from error
+            surface(error)
         finally:
             inline.run = _INLINE
 
@@ -126,7 +126,7 @@ class SqliteReader:
         """Return when a thread is to try again; remember a text that was too long."""
         code = primary_code(error)
         if code not in _BLOCKED:
-            raise meaning(error) from error
+            surface(error)
         if code == sqlite3.SQLITE_INTERRUPT:
             self._remember(text)
 
@@ -173,7 +173,7 @@ class SqliteReader:
             bounded.ticks = self._ticks
             rows = bounded.execute(statement.text, statement.arguments).fetchall()
         except sqlite3.Error as error:
-            raise meaning(error) from error
+            surface(error)
         return rows, bounded.ticks >= 0
 
     def _mine(self) -> _Bounded:

@@ -21,7 +21,7 @@ from typing import Any, Final, final
 from vallum import defaults
 from vallum.refusals import QUERY_TIMEOUT, Refusal
 from vallum.store.ports import Script, Statement, WithSession
-from vallum.store.sqlite_connection import Use, busy, connect, meaning, patiently
+from vallum.store.sqlite_connection import Use, busy, connect, meaning, patiently, surface
 from vallum.store.sqlite_limits import SqliteLimits
 from vallum.store.sqlite_session import Sessions
 
@@ -127,11 +127,13 @@ class Transactions:
         try:
             return patiently(self._connection, statement.text, statement.arguments, self._limits.busy_seconds)
         except sqlite3.Error as error:
-            raise meaning(error) from error
+            surface(error)
 
     def optimize(self, *, thoroughly: bool = False) -> None:
-        """Let SQLite look at the tables where it thinks it worth while, or at all of them."""
+        """Let SQLite sample the tables where it thinks it worth while, or count all of them."""
         try:
+            if thoroughly:
+                self._control("PRAGMA analysis_limit = 0")
             self._control("ANALYZE" if thoroughly else "PRAGMA optimize")
         except sqlite3.Error as error:
             log.warning("Statistics of the database are not renewed: %s", error)
@@ -213,7 +215,7 @@ class Transactions:
                 return self._connection.execute(request.text, request.arguments).fetchall()
             return self._sessions.run(request.work)
         except sqlite3.Error as error:
-            raise meaning(error) from error
+            surface(error)
 
     def _control(self, text: str) -> None:
         self._controlling = True

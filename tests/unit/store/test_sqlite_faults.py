@@ -8,6 +8,7 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from tests.unit.store.sqlite_support import ENDLESS, Gate, add_item, as_one_group, handle, names, opened, queued, run
 
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
-from vallum.store.ports import Script, Statement, Violation
+from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.sqlite import SqliteDatabase
 
 
@@ -82,6 +83,43 @@ async def test_a_read_in_a_script_is_bounded_too(path: Path) -> None:
     assert isinstance(found[1], Refusal)
     assert found[1].reason is QUERY_TIMEOUT
     assert names(path) == ["a", "b"]
+
+
+async def test_many_short_statements_are_bounded_together(path: Path) -> None:
+    """The time is that of the script, not of each statement."""
+
+    def script() -> Script[None]:
+        yield Statement("INSERT INTO item (name) VALUES ('x')", ())
+        for number in count():
+            yield Statement(f"SELECT {number}", ())
+
+    async with opened(path, write_seconds=0.1, write_group_seconds=10.0) as database:
+        found = await as_one_group(database, script, add_item("a"))
+    assert isinstance(found[0], Refusal)
+    assert found[0].reason is QUERY_TIMEOUT
+    assert names(path) == ["a"]
+
+
+async def test_what_was_begun_is_finished_though_its_group_is_given_up(path: Path, database: SqliteDatabase) -> None:
+    """Its client hung up meanwhile; run anew with the others, it is still written."""
+    await database.write(add_item("taken"))
+    gate = Gate()
+
+    def begun() -> Script[None]:
+        yield WithSession(gate.wait)
+        yield Statement("INSERT INTO item (name) VALUES ('begun')", ())
+
+    before = Gate()
+    first = await before.hold(database)
+    task, culprit = await queued(database, begun, run("INSERT OR ROLLBACK INTO item (name) VALUES ('taken')"))
+    before.leave.set()
+    await gate.reached()
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.leave.set()
+    await asyncio.gather(first, task, culprit, return_exceptions=True)
+    await database.write(add_item("later"))
+    assert names(path) == ["begun", "later", "taken"]
 
 
 @pytest.mark.parametrize("swallows", [False, True])
