@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -20,8 +21,6 @@ from vallum.store.errors import StoreError
 
 SPEAKING: Final = (StoreError, DeclarationError, SettingsError, BadKey)
 """Errors whose message is made by this program and holds nothing of a request."""
-SPEAKING_MODULES: Final = frozenset({"sqlite3"})
-"""Likewise: values are bound, so SQLite's messages name tables and columns."""
 MUTE_MODULES: Final = frozenset({"pydantic_core._pydantic_core", "sqlalchemy.exc"})
 """Errors whose message repeats the input or the parameters: not shown on a screen either."""
 MESSAGE_CHARACTERS: Final = 500
@@ -51,13 +50,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _one(error: BaseException, *, messages: bool) -> Iterator[str]:
     yield from traceback.format_tb(error.__traceback__)
+    text = _message(error, messages=messages)[:MESSAGE_CHARACTERS]
     kind = type(error)
-    speaking = isinstance(error, SPEAKING) or kind.__module__ in SPEAKING_MODULES
-    text = str(error)[:MESSAGE_CHARACTERS] if speaking or (messages and kind.__module__ not in MUTE_MODULES) else ""
     yield f"{kind.__module__}.{kind.__qualname__}{': ' + text if text else ''}\n"
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions[:CAUSES]:
             yield f"  of which:\n{safe_traceback(member, messages=messages)}\n"
+
+
+def _message(error: BaseException, *, messages: bool) -> str:
+    module = type(error).__module__
+    if isinstance(error, SPEAKING) or (messages and module not in MUTE_MODULES):
+        return str(error)
+    if module == "sqlite3":  # the sort of the error, without the piece of SQL that it points at
+        return re.split(r'[":]', str(error), maxsplit=1)[0].strip()
+    return ""
 
 
 @final

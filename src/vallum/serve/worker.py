@@ -106,11 +106,12 @@ class Worker:
 
     async def _start(self) -> None:
         await self._service.start()
-        if self._ops is not None:
-            try:
+        try:
+            if self._ops is not None:
                 await self._ops.start()
-            except OSError as error:
-                raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
+        except OSError as error:
+            await self._service.stop()  # its threads would keep the process alive
+            raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
         if self._parent is not None:
             self._watch = asyncio.create_task(self._stop_with(self._parent))
         self.journal.event("started", pid=os.getpid())
