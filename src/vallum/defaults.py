@@ -61,6 +61,8 @@ ARGON2_PASSES: Final = 2
 ARGON2_LANES: Final = 1
 MAX_PASSWORD_BYTES: Final = 1 * KIB
 """In UTF-8. NIST SP 800-63B §5.1.1.2 asks for at least 64 characters."""
+MIN_PASSWORD_CHARACTERS: Final = 8
+"""OWASP ASVS 5.0, 6.2.1."""
 MAX_SECRET_FILE_BYTES: Final = 64 * KIB
 """An encrypted private key has about 500."""
 DEVELOPMENT_AUTHORITY_DAYS: Final = 365

@@ -30,9 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (SettingsError, StoreError, DeclarationError, BadKey) as error:
         sys.stderr.write(told(error, as_json="--json" in given))
         sys.exit(1)
-    except BrokenPipeError:  # `vallum user list | head`
-        sys.stderr.close()
-        sys.exit(1)
 
 
 def program(wanted: Sequence[str]) -> typer.Typer:

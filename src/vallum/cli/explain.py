@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, final
@@ -35,7 +35,6 @@ from vallum.store.ports import Statement
 from vallum.store.sqlite import SqliteFile
 
 DIALECT: Final = SQLiteDialect_pysqlite()
-GRANTED: Final = frozenset({"allowed", "grants"})
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +62,7 @@ def explain(
     else:
         for line in lines:
             typer.echo(f"{'  ' * line.depth}{line.text}{f' → {line.verdict}' if line.verdict else ''}")
-    if not any(line.depth <= 1 and line.verdict in GRANTED for line in lines):
+    if not any(line.depth == 0 and line.verdict == "allowed" for line in lines):
         raise typer.Exit(1)
 
 
@@ -80,7 +79,7 @@ def _explained(
     rules = route.handlers[method].rules if verb is Verb.ACT else route.resource.rules if route.resource else ()
     operation = OPERATIONS.get(verb)
     if route.resource is None or route.kind is Kind.COLLECTION:
-        return list(_without_row(route, rules, operation, caller, facts))
+        return _without_row(route, rules, operation, caller, facts)
     tables = _tables(api, database)
     row = _row(route.resource, tables, keys)
     if row is None:
@@ -107,21 +106,31 @@ def _facts(name: str | None, address: str) -> RequestFacts:
 
 def _without_row(
     route: Route, rules: Sequence[Rule], operation: Operation | None, caller: CallerValues, facts: RequestFacts
-) -> Iterator[Line]:
+) -> list[Line]:
     """Which rules are the caller's; on rows they decide one by one: ask for an item."""
-    yield Line(0, f"{caller.id or 'anonymous caller'}; roles: {', '.join(sorted(caller.roles)) or 'none'}")
-    for index, rule in enumerate(rules, 1):
-        if not is_about(rule, operation):
-            continue
-        text = rule_place(route.path, index, rule)
-        if not any(role is ANYONE or role in caller.roles for role in rule.roles):
-            yield Line(1, f"{text}: not a role of this caller", "no")
-        elif not (conditions_hold if rule.effect == "allow" else conditions_may_hold)(rule.when, facts):
-            yield Line(1, f"{text}: its conditions on the request are not met", "no")
-        else:
-            condition = PARAMETER.sub(_word, " ".join(str(rule.where).split()))
-            suffix = "" if condition == "true" else f", on rows where {condition}"
-            yield Line(1, f"{text}{suffix}", "grants" if rule.effect == "allow" else "applies")
+    lines = [
+        _line(rule_place(route.path, index, rule), rule, caller, facts)
+        for index, rule in enumerate(rules, 1)
+        if is_about(rule, operation)
+    ]
+    verdicts = {line.verdict for line in lines}
+    # A deny of an endpoint has no row to hold on; that of a list takes rows and fields away.
+    allowed = "grants" in verdicts and (route.resource is not None or "applies" not in verdicts)
+    roles = ", ".join(sorted(caller.roles)) or "none"
+    which = ": rows and fields as these rules grant them" if allowed and route.resource is not None else ""
+    outcome = Line(0, f"{route.path}{which}", "allowed" if allowed else "refused")
+    return [Line(0, f"caller {caller.id or 'anonymous'}; roles: {roles}"), outcome, *lines]
+
+
+def _line(text: str, rule: Rule, caller: CallerValues, facts: RequestFacts) -> Line:
+    met = conditions_hold if rule.effect == "allow" else conditions_may_hold
+    if not any(role is ANYONE or role in caller.roles for role in rule.roles):
+        return Line(1, f"{text}: not a role of this caller", "no")
+    if not met(rule.when, facts):
+        return Line(1, f"{text}: its conditions on the request are not met", "no")
+    condition = PARAMETER.sub(_word, " ".join(str(rule.where).split()))
+    suffix = "" if condition == "true" else f", on rows where {condition}"
+    return Line(1, f"{text}{suffix}", "grants" if rule.effect == "allow" else "applies")
 
 
 def _word(parameter: re.Match[str]) -> str:

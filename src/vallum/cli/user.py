@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from vallum import defaults
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show, table
 from vallum.crypto.password import hash_password
@@ -62,7 +63,7 @@ def add(
     with database_of(settings) as database:
         if database.read(Statement(ONE, [name])):
             raise StoreError("account-exists", name, "Change it, or use another name.")
-        hashed = None if no_password else hash_password(_password(from_stdin=password_stdin))
+        hashed = None if no_password else _hashed(_password(from_stdin=password_stdin))
         database.write(principals.add(account, "user", time.time(), "sqlite", hashed))
     _told(settings, name, "is made", as_json=as_json)
 
@@ -178,6 +179,15 @@ def _password(*, from_stdin: bool) -> str:
     if not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal: use --password-stdin or --no-password")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _hashed(password: str) -> str:
+    if len(password) < defaults.MIN_PASSWORD_CHARACTERS:
+        raise typer.BadParameter(f"a password has at least {defaults.MIN_PASSWORD_CHARACTERS} characters")
+    try:
+        return hash_password(password)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _change(changing: Callable[[], Script[int]], name: str, done: str, settings: Settings, *, as_json: bool) -> None:

@@ -1,0 +1,90 @@
+"""`vallum db`."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Run
+from tests.unit.serve.served import Said, command
+
+
+def rows(place: Path, text: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
+        return connection.execute(text).fetchall()
+
+
+def files(place: Path) -> set[str]:
+    return {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+
+
+def test_it_makes_everything_that_is_needed(tmp_path: Path) -> None:
+    """Both sorts of tables, the accounts, a signing key, the cursors' secret; for the owner alone; without seed no rows."""
+    said = command("db", "create", "--json", cwd=tmp_path)
+    assert said.json() == {"data": "data", "accounts": 2, "seeded": False, "development": False}
+    assert rows(tmp_path, "SELECT id FROM vallum_principal ORDER BY id") == [("rita",), ("will",)]
+    assert rows(tmp_path, "SELECT count(*) FROM notes") == [(0,)]
+    ((kid,),) = rows(tmp_path, "SELECT kid FROM vallum_signing_key")
+    assert files(tmp_path) == {"data/vallum.db", "data/keys/secret", f"data/keys/{kid}.pem"}
+    for path in tmp_path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+def test_it_is_seeded_when_asked(place: Path) -> None:
+    """By the functions of `on_seed`; and counted, so that SQLite chooses the right index."""
+    assert rows(place, "SELECT count(*) FROM notes") == [(5,)]
+    assert rows(place, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'notes'") == [(1,)]
+
+
+def test_development_has_certificates_and_a_mark(place: Path) -> None:
+    """So that the demonstration can name the authority before the server runs."""
+    assert {"data/dev-ca.pem", "data/development.json", "data/keys/dev-server.key"} <= files(place)
+
+
+def test_it_does_not_touch_a_database_that_is_there(run: Run, place: Path) -> None:
+    """Nor its keys."""
+    before = files(place)
+    said = run("db", "create", "--dev", "--seed")
+    assert (said.code, "database-exists" in said.err) == (1, True)
+    assert files(place) == before
+    assert rows(place, "SELECT count(*) FROM notes") == [(5,)]
+
+
+FAILING = """
+from vallum import API
+api = API("Failing", roles=["r"])
+@api.on_seed
+def fail(db):
+    raise ValueError("not today")
+"""
+
+
+def test_a_seed_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """The next attempt finds no half-made database in its way."""
+    (tmp_path / "failing.py").write_text(FAILING)
+
+    def attempt(*arguments: str) -> Said:
+        return command("db", "create", *arguments, cwd=tmp_path, VALLUM_APP="failing:api")
+
+    with pytest.raises(ValueError, match="not today"):
+        attempt("--seed")
+    assert not (tmp_path / "data" / "vallum.db").exists()
+    assert attempt().code == 0
+
+
+def test_migrate_says_from_where_to_where(run: Run) -> None:
+    """A database of this version stays as it is."""
+    assert run("db", "migrate").out == "Schema 1, as it was.\n"
+    assert run("db", "migrate", "--json").json() == {"before": 1, "after": 1}
+
+
+def test_migrate_refuses_a_newer_database(run: Run, place: Path) -> None:
+    """It was written by a newer Vallum."""
+    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
+        connection.execute("UPDATE vallum_meta SET value = '99' WHERE key = 'schema'")
+        connection.commit()
+    said = run("db", "migrate")
+    assert (said.code, "schema-new" in said.err) == (1, True)

@@ -1,0 +1,120 @@
+"""`vallum keys`, `routes`, `check` and `explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Run
+from tests.unit.serve.served import command
+
+
+def states(run: Run) -> list[str]:
+    return [key["state"] for key in run("keys", "list", "--json").json()]
+
+
+def test_a_rotation_adds_a_key_and_keeps_the_old_one_for_a_while(run: Run, place: Path) -> None:
+    """The new one signs, the old one verifies until its tokens have expired; the new file is for the owner alone."""
+    before = run("keys", "list", "--json").json()
+    kid = run("keys", "rotate", "--json").json()["kid"]
+    assert states(run) == ["verifies", "signs"]
+    after = run("keys", "list", "--json").json()
+    assert (after[0]["kid"], after[1]["kid"]) == (before[0]["kid"], kid)
+    assert after[0]["until"] > before[0]["created"]
+    assert (place / "data" / "keys" / f"{kid}.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_revocation_leaves_a_key_that_signs(run: Run) -> None:
+    """Of the only key: a new one is made at once, or nobody could sign in."""
+    (only,) = run("keys", "list", "--json").json()
+    said = run("keys", "revoke", only["kid"], "--json").json()
+    assert said["revoked"] == only["kid"]
+    assert states(run) == ["revoked", "signs"]
+    assert run("keys", "revoke", only["kid"]).code == 1
+    assert "key-unknown" in run("keys", "revoke", "nothing").err
+    run("keys", "rotate")
+    retired = next(key for key in run("keys", "list", "--json").json() if key["state"] == "verifies")
+    assert run("keys", "revoke", retired["kid"], "--json").json()["made"] is None
+
+
+def test_routes_are_those_that_a_rule_opens(run: Run) -> None:
+    """With the roles and the cost; DELETE is declared by nobody and not listed."""
+    rows = run("routes", "--json").json()
+    listed = {(row["method"], row["path"]): (row["does"], row["roles"], row["cost"]) for row in rows}
+    assert listed["GET", "/notes"] == ("list", ["reader", "writer"], 1)
+    assert listed["POST", "/notes"] == ("create", ["writer"], 1)
+    assert listed["POST", "/slow"] == ("act", ["writer"], 1)
+    assert ("DELETE", "/notes/{id}") not in listed
+    assert "/notes/{id}" in run("routes").out
+
+
+def test_check_is_silent_about_what_is_well(run: Run) -> None:
+    """The small API, as it would be served for development."""
+    said = run("check", "--dev")
+    assert (said.code, said.out) == (0, "0 errors, 0 warnings\n")
+    assert run("check", "--dev", "--json").json() == []
+
+
+def test_check_finds_settings_and_declarations(run: Run, place: Path) -> None:
+    """Errors leave with 1, warnings with 0 unless --strict; each finding has its five parts."""
+    said = run("check", "--json")
+    assert said.code == 1
+    found = {finding["identifier"]: finding for finding in said.json()}
+    assert {"public-url-missing", "tls-missing", "development-data"} <= found.keys()
+    assert set(found["tls-missing"]) == {"identifier", "severity", "place", "message", "mend"}
+    old = {"VALLUM_TLS_MINIMUM": "1.2"}
+    assert (run("check", "--dev", **old).code, run("check", "--dev", "--strict", **old).code) == (0, 1)
+    assert "warning: tls-old (tls_minimum)" in run("check", "--dev", **old).out
+
+
+BROKEN = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from vallum import API, READ, allow
+class Base(DeclarativeBase): pass
+class Word(Base):
+    __tablename__ = "words"
+    id: Mapped[int] = mapped_column(primary_key=True)
+api = API("Broken", roles=["reader"])
+api.resource(Word, allow("king", READ))
+"""
+
+
+def test_check_and_serve_stop_at_a_rule_for_nobody(tmp_path: Path) -> None:
+    """An unknown role is an error of the declaration, found before anything is served."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    for arguments in (["check", "--dev"], ["serve", "--dev"]):
+        said = command(*arguments, cwd=tmp_path, VALLUM_APP="broken:api")
+        assert said.code == 1
+        assert "king" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--as", "rita", "GET", "/notes/1"], 0, ["allowed", "notes.owner = me.id", "owner='rita'"]),
+        (["--as", "rita", "GET", "/notes/5"], 1, ["not found", "owner='will'", "false"]),
+        (["--as", "will", "GET", "/notes/1"], 0, ["allowed"]),
+        (["--as", "rita", "PATCH", "/notes/1"], 1, ["refused", "not a role of this caller"]),
+        (["--as", "will", "PATCH", "/notes/1"], 0, ["allowed", "fields owner, text"]),
+        (["GET", "/notes/1"], 1, ["anonymous caller"]),
+        (["--as", "rita", "GET", "/notes"], 0, ["grants", "notes.owner = me.id"]),
+        (["--as", "rita", "POST", "/slow"], 1, ["not a role of this caller"]),
+        (["--as", "will", "POST", "/slow"], 0, ["grants"]),
+        (["--as", "rita", "GET", "/notes/99"], 1, ["no row with the key 99"]),
+        (["--as", "rita", "GET", "/nowhere"], 1, ["no route has the path"]),
+        (["--as", "rita", "PUT", "/notes"], 1, ["has no PUT"]),
+        (["--as", "nobody", "GET", "/notes"], 1, ["account-unknown"]),
+    ],
+)
+def test_explain_says_why(run: Run, arguments: list[str], code: int, words: list[str]) -> None:
+    """The rules of the caller, the values that they looked at, and the decision as exit code."""
+    said = run("explain", *arguments)
+    assert said.code == code, said.out
+    for word in words:
+        assert word in said.out + said.err
+
+
+def test_explain_answers_programs(run: Run) -> None:
+    """Lines with their depth and verdict."""
+    lines = run("explain", "--as", "rita", "GET", "/notes/1", "--json").json()
+    assert lines[1] == {"depth": 0, "text": "READ notes 1: fields id, owner, text", "verdict": "allowed"}
