@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from sqlalchemy import ColumnElement, and_, event, false, inspect, or_
+from sqlalchemy import BindParameter, ColumnElement, TextClause, bindparam, event, false, inspect, text, tuple_
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
-from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import BindParameter
+from sqlalchemy.orm.util import LoaderCriteriaOption
+from sqlalchemy.types import NullType
 
-from vallum.authorise.rights import Rights, existence
-from vallum.declare.policy import ME_ROLES, NOW, TODAY, Operation, Rule
+from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
+from vallum.execute.shape import field_sql, table_of, visible
+from vallum.execute.sneaking import check_statement
+from vallum.store.sql import Param, Prepared, Sql, joined, sql
 
 
 @final
@@ -36,23 +38,21 @@ class Ledger:
 
 def guard(session: Session, frame: Frame, ledger: Ledger) -> None:
     """Put the caller's rules on a Session and record what it flushes."""
-    criteria = [
-        with_loader_criteria(
-            resource.model, _readable(frame, resource), include_aliases=True, propagate_to_loaders=True
-        )
-        for resource in frame.rights.api.resources.values()
-    ]
-    served = frozenset(resource.table for resource in frame.rights.api.resources.values())
+    resources = frame.rights.api.resources
+    criteria = [_criteria(model, _readable(frame, resource)) for model, resource in resources.items()]
+    # A class without a resource may come along unnamed, by a relationship that is loaded with its owner.
+    classes = {mapper.class_ for model in resources for mapper in inspect(model).registry.mappers}
+    criteria += [_criteria(model, false()) for model in classes - resources.keys()]
+    served = frozenset(resource.table for resource in resources.values())
 
     def restrict(state: ORMExecuteState) -> None:
         if not state.is_orm_statement or not state.is_select:
             raise TypeError("call.db runs ORM SELECTs under the rules; for anything else use call.unrestricted(reason)")
-        others = {m.local_table for m in state.all_mappers} - served
-        if others:
-            names = ", ".join(sorted(str(t) for t in others))
-            raise TypeError(f"{names}: not a resource, so no rule opens it; use call.unrestricted(reason)")
-        if not state.is_column_load and not state.is_relationship_load:
-            state.statement = state.statement.options(*criteria)
+        if state.is_column_load:
+            return
+        if not state.is_relationship_load:
+            check_statement(state.statement, served)
+        state.statement = state.statement.options(*criteria)
 
     event.listen(session, "do_orm_execute", restrict)
     watch(session, ledger)
@@ -70,8 +70,8 @@ def watch(session: Session, ledger: Ledger) -> None:
                     continue
                 mapper = state.mapper
                 key = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-                text = key_text(key, mapper.primary_key_from_instance(instance))
-                ledger.changes.append((verb, mapper.local_table.name, text, names))
+                row_key = key_text(key, mapper.primary_key_from_instance(instance))
+                ledger.changes.append((verb, mapper.local_table.name, row_key, names))
 
     event.listen(session, "after_flush", note)
 
@@ -81,36 +81,39 @@ def key_text(names: Sequence[str], values: Sequence[Any]) -> str:
     return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False, default=str)
 
 
+def _criteria(model: type[Any], condition: ColumnElement[bool]) -> LoaderCriteriaOption:
+    # Propagated, or joinedload would not know them. Rows that a handler made itself carry no options all the same, so
+    # `restrict` gives them to each load anew.
+    return with_loader_criteria(model, condition, include_aliases=True, propagate_to_loaders=True)
+
+
 def _readable(frame: Frame, resource: Resource) -> ColumnElement[bool]:
-    """The caller's READ rules on a model as one expression with the caller's values in it."""
-    rights: Rights = frame.rights
-    mine = [rule for rule in resource.rules if rule.operations is not None and Operation.READ & rule.operations]
-    mine = [rule for rule in mine if rights.concerns(rule)]
-    allows = [_bound(frame, rule.where) for rule in mine if rule.effect == "allow" and not rights.lacks(rule.where)]
-    denies = [_denied(frame, rule) for rule in mine if rule.effect == "deny" and rule.fields is None]
-    exists = existence(resource)
-    if not allows or rights.lacks(exists):
+    """The keys of the rows that the caller may READ.
+
+    It is the text of the rules that the wire runs too. As an expression of mapped classes it would be put under these
+    criteria itself: a rule, or a deny, that looks at rows which the caller may not READ would come out otherwise.
+    """
+    access = frame.rights.on(resource, Operation.READ)
+    if access is None:
         return false()
-    return and_(_bound(frame, exists), or_(*allows), *denies)
+    keys = [field_sql(resource, resource.fields[name], frame.dialect) for name in resource.key]
+    source = sql("SELECT ", joined(", ", keys), " FROM ", table_of(resource, frame.dialect), " WHERE ", visible(access))
+    columns = [getattr(resource.model, name) for name in resource.key]
+    key: ColumnElement[Any] = columns[0] if len(columns) == 1 else tuple_(*columns)
+    return key.in_(_text(source, frame))
 
 
-def _denied(frame: Frame, rule: Rule) -> ColumnElement[bool]:
-    if frame.rights.lacks(rule.where):
-        return false()
-    return _bound(frame, rule.where).is_(false())
-
-
-def _bound(frame: Frame, expression: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The expression with the caller's values in place of `me`, `now` and `today`."""
-
-    def replace(element: Any, **_: Any) -> Any:
-        if not isinstance(element, BindParameter):
-            return None
-        if element.key == ME_ROLES:
-            return BindParameter(None, list(frame.rights.roles), type_=element.type, unique=True, expanding=True)
-        if element.key in frame.values or element.key in (NOW, TODAY):
-            return BindParameter(None, frame.values[element.key], type_=element.type, unique=True)
-        return None
-
-    bound: ColumnElement[Any] = visitors.replacement_traverse(expression, {}, replace)
-    return bound
+def _text(fragment: Sql, frame: Frame) -> TextClause:
+    """A fragment with the caller's values in it, as the driver takes them."""
+    params = tuple([part for part in fragment.parts if isinstance(part, Param)])
+    pieces: list[str] = []
+    values: list[BindParameter[Any]] = []
+    for part in fragment.parts:
+        name = f"vallum_{len(values)}"
+        if isinstance(part, Param):
+            values.append(bindparam(name, type_=NullType(), unique=True))
+            pieces += [":", name]
+        pieces.append((part.cast if isinstance(part, Param) else part).replace(":", "\\:"))
+    for bind, value in zip(values, Prepared("", params).bind(frame.values).arguments, strict=True):
+        bind.value, bind.required = value, False
+    return text("".join(pieces)).bindparams(*values)

@@ -1,0 +1,79 @@
+"""What a statement of `call.db` is made of: mapped classes that are resources, and nothing that no rule reaches.
+
+The rules are put on mapped classes, wherever these stand in a statement. A bare table, a piece of text or a class
+without a resource would pass them by, also deep inside a subquery.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from sqlalchemy import Column, Select, Table, TextClause
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.selectable import Alias, TableClause
+from sqlalchemy.sql.visitors import HasTraverseInternals
+
+# What SQLAlchemy's ORM writes on columns of mapped classes, and on those of a relationship's own condition.
+_MAPPED: Final = ("parententity", "parentmapper", "remote", "local", "foreign")
+# Literal text of SQLAlchemy's own: `count(*)` and `EXISTS (SELECT 1 …)`.
+_HARMLESS: Final = re.compile(r"\*|[0-9]+")
+_MEND: Final = "use call.unrestricted(reason)"
+
+Tables = Collection[Any]
+
+
+def check_statement(statement: Any, served: Tables) -> None:
+    """Refuse a statement that the rules do not reach as a whole.
+
+    Args:
+        served: the tables of the resources.
+
+    Raises:
+        TypeError: it has text, a table or a class without a resource in it.
+    """
+    nothing: Tables = ()
+    waiting = [(statement, nothing)]
+    while waiting:
+        element, ruled = waiting.pop()
+        if isinstance(element, Select):
+            ruled = _ruled(element)
+        if not _is_whole(element, served, ruled):
+            waiting += [(child, ruled) for child in _children(element)]
+
+
+def _ruled(statement: Select[Any]) -> Tables:
+    """The tables that stand in this SELECT as their mapped classes: a bare column of theirs is one of the same row."""
+    entities = [_entity(element) for element in (*statement._raw_columns, *statement._from_obj)]  # noqa: SLF001
+    return {entity.local_table for entity in entities if isinstance(entity, Mapper)}
+
+
+def _entity(element: Any) -> Any:
+    """The mapper, or the alias of one, that an element belongs to; None for what is not the ORM's."""
+    return element._annotations.get("parententity")  # noqa: SLF001  # SQLAlchemy has no public accessor
+
+
+def _is_whole(element: Any, served: Tables, ruled: Tables) -> bool:
+    """Whether the element is judged as it stands, without a look inside."""
+    mapper = getattr(_entity(element), "mapper", None)
+    if mapper is not None and mapper.local_table not in served:
+        raise TypeError(f"{mapper.local_table}: not a resource, so no rule opens it; {_MEND}")
+    literal = isinstance(element, ColumnClause) and element.is_literal and not _HARMLESS.fullmatch(element.name)
+    if isinstance(element, TextClause) or literal:
+        raise TypeError(f"Text in a statement goes past the rules; {_MEND}")
+    if isinstance(element, (TableClause, Column)):
+        mapped = any(word in element._annotations for word in _MAPPED)  # noqa: SLF001
+        if not mapped and getattr(element, "table", None) not in ruled:
+            raise TypeError(f"{element}: a table goes past the rules, name its mapped class; {_MEND}")
+        return True
+    return isinstance(element, Alias) and mapper is not None and isinstance(element.element, Table)
+
+
+def _children(element: Any) -> Iterable[Any]:
+    if isinstance(element, Select):
+        # Not its own get_children: that adds the bare tables behind mapped columns.
+        return HasTraverseInternals.get_children(element, omit_attrs=("_correlate", "_correlate_except"))
+    found: Iterable[Any] = element.get_children()
+    return found
