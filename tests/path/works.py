@@ -84,6 +84,7 @@ class Desk(Base):
     doc: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     room: Mapped[Room] = relationship(back_populates="desks")
+    lamps: Mapped[list[Lamp]] = relationship()
 
 
 class Drawer(Base):
@@ -94,6 +95,8 @@ class Drawer(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     desk_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("desks.id", ondelete="CASCADE"), index=True)
     locked: Mapped[bool] = mapped_column(default=False)
+
+    desk: Mapped[Desk] = relationship()
 
 
 class Label(Base):
