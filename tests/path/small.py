@@ -1,7 +1,7 @@
 """A library with three models: the API that the tests of the path share.
 
 Who there is: `rita` reads, `walt` and `wilma` write, `ada` runs the place, `both` reads and writes, `nina` has no role,
-`tim` reads under a plan so small that its limits are met in a few requests.
+`tim` and `tom` read under a plan so small that its limits are met in a few requests, `wim` writes without end.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ api: Final = API(
         "large": Plan(burst="50/s", hour=60, day=80),
         "slow": Plan(burst="3/s", hour=4, after_quota=Reduced("2/min")),
         "burst-only": Plan(burst="2/min"),
+        "load": Plan(burst="100000/s", hour=10_000_000, day=100_000_000),
     },
 )
 
@@ -164,10 +165,12 @@ for name, roles, attributes, plan in (
     ("tom", ["reader"], {}, "tiny"),
     ("sam", ["reader"], {}, "slow"),
     ("bob", ["reader"], {}, "burst-only"),
+    ("wim", ["writer"], {}, "load"),
 ):
     api.accounts.add(name, roles=roles, attributes=attributes, plan=plan)
 
 
+@api.on_seed
 def seed(db: Session) -> None:
     """Six books: of each writer a public, a private one and one that is gone or of unknown state."""
     db.add_all([Shelf(id=1, name="Novels", code="N"), Shelf(id=2, name="Science", code="S")])

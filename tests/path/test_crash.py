@@ -1,0 +1,101 @@
+"""kill -9 under write load over TLS: what was acknowledged is there once, and the counters lose no more than a second."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.path.load import Asked, Load, library
+from tests.unit.serve.served import Served, eventually
+
+ROUNDS = 3
+LOAD_SECONDS = 1.3
+LOST_SECONDS = 1.0
+"""What the counters may lose (see `defaults.COUNTER_FLUSH_SECONDS`)."""
+SEEDED = 6
+HOUR_UNITS = 10_000_000
+"""Of the plan `load`."""
+
+
+def kill(server: Served) -> float:
+    """SIGKILL for the worker and, before it could start another, for its parent; the moment before that."""
+    workers = server.workers()
+    at = time.time()
+    os.kill(server.pid, signal.SIGKILL)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    return at
+
+
+def rows(server: Served, sql: str) -> list[tuple[Any, ...]]:
+    """A SELECT on the database file itself."""
+    path = server.place / "data" / "vallum.db"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def check_rows(server: Served, asked: list[Asked]) -> None:
+    """Acknowledged: once. Cut off: once or not at all. Nothing else, and an audit row for each."""
+    titles = Counter(title for (title,) in rows(server, f"SELECT title FROM books WHERE id > {SEEDED}"))
+    acknowledged = {one.mark for one in asked if one.status == 201}
+    assert set(titles.values()) <= {1}
+    assert acknowledged <= titles.keys() <= {one.mark for one in asked}
+    written = rows(
+        server,
+        "SELECT b.id, (SELECT count(*) FROM vallum_audit a WHERE a.resource = 'books' AND a.verb = 'create'"
+        f" AND a.row_key ->> 'id' = b.id AND a.principal = 'wim') FROM books b WHERE b.id > {SEEDED}",
+    )
+    assert {count for _, count in written} == {1}
+    assert rows(server, "SELECT count(*) FROM vallum_audit") == [(len(written),)]
+    assert rows(server, "PRAGMA integrity_check") == [("ok",)]
+
+
+def check_counters(server: Served, asked: list[Asked], kills: list[float]) -> None:
+    """Each unit that was used a second before a kill, or earlier, is on disk; none was counted that nobody asked for."""
+    found = dict(rows(server, "SELECT policy, count FROM vallum_window WHERE key = 'wim'"))
+    began = dict(rows(server, "SELECT policy, start FROM vallum_window WHERE key = 'wim'"))
+    for policy in ("hour", "day"):
+        certain = [
+            one
+            for one in asked
+            if one.status == 201
+            and one.began >= began[policy]
+            and not any(kill - LOST_SECONDS < one.ended <= kill for kill in kills)
+        ]
+        assert 0 < len(certain) <= found[policy] <= len(asked)
+
+
+def used(server: Served, token: str) -> int:
+    """Units of the hour, as the server says it; the question is one of them."""
+    _, headers, _ = server.ask("GET", "/shelves", token)
+    return HOUR_UNITS - int(headers["ratelimit"].split(";")[1].removeprefix("r="))
+
+
+def test_kill_9_under_write_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Three times: acknowledged rows are there exactly once, with their audit rows, and the quota goes on counting."""
+    asked: list[Asked] = []
+    kills: list[float] = []
+    with library(tmp_path) as server:
+        token = server.token("wim")
+        for number in range(ROUNDS):
+            load = Load(server, token, "POST", "/books", f"round-{number}", lambda mark: {"title": mark})
+            with load:
+                time.sleep(LOAD_SECONDS)
+                kills.append(kill(server))
+            assert {one.status for one in load.asked} == {201, 0}
+            asked += load.asked
+            server.start()
+            check_rows(server, asked)
+            check_counters(server, asked, kills)
+            ((counted,),) = rows(server, "SELECT count FROM vallum_window WHERE key = 'wim' AND policy = 'hour'")
+            # A new hour may have begun on the clock since then.
+            assert used(server, token) in {counted + 1, 1}
+            assert len(load.asked) > 50, "the load was none"
