@@ -24,7 +24,8 @@ def make_file(path: Path) -> None:
         StoreError: `database-exists`.
     """
     path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    # O_EXCL follows no link either (open(2)).
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
     try:
         # Only a file that is new is opened here: closing an old one would drop the locks of every
         # connection that this process has on it (sqlite.org/howtocorrupt.html §2.2).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vallum import defaults
+from vallum.store.ports import Statement
 from vallum.store.sqlite import SqliteDatabase, SqliteFile
 from vallum.store.windows import WindowRow, forget_windows, load_windows, save_windows
 
@@ -48,6 +50,13 @@ def test_the_same_window_twice_in_one_call(file: SqliteFile) -> None:
     """The higher number, whichever comes first."""
     file.write(save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "day", 0, 8)]))
     assert file.write(load_windows()) == [("k", "day", 0, 9)]
+
+
+def test_a_statement_names_a_window_once() -> None:
+    """PostgreSQL refuses to change one row twice in a statement."""
+    (statement,) = save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "hour", 0, 1)])()
+    assert isinstance(statement, Statement)
+    assert json.loads(statement.arguments[0]) == [["k", "day", 0, 9], ["k", "hour", 0, 1]]
 
 
 def test_more_rows_than_one_statement_takes(file: SqliteFile) -> None:
