@@ -177,7 +177,7 @@ class Rights:
         grants = [
             self._grant(resource, rule, operation, exists, whole)
             for rule in mine
-            if rule.effect == "allow" and not self.lacks(rule.where)
+            if rule.effect == "allow" and not any(self.lacks(needed) for needed in (rule.where, *rule.set.values()))
         ]
         if not grants:
             return None

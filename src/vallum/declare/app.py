@@ -215,34 +215,35 @@ class API:
             DeclarationError: two of one path, a reserved path, an action on a model that is no resource.
         """
         if self._routes is None:
-            self._routes = {}
+            routes: dict[str, Route] = {}
             for resource in self.resources.values():
-                self._add(collection_route(resource))
-                self._add(item_route(resource))
+                _add(routes, collection_route(resource))
+                _add(routes, item_route(resource))
             for action in self._actions:
                 owner = self.resources.get(action.model)
                 if owner is None:
                     place = f"{action.model.__name__}.{action.name}"
                     raise DeclarationError("action-without-resource", place, "Declare its model: api.resource(…).")
-                self._add(action_route(owner, action))
+                _add(routes, action_route(owner, action))
             for endpoint in self._endpoints:
-                self._add(endpoint)
+                _add(routes, endpoint)
+            self._routes = routes
         return self._routes
 
-    def _add(self, route: Route) -> None:
-        routes = self._routes = {} if self._routes is None else self._routes
-        literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
-        if not PATH.fullmatch(literal):
-            raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
-        if literal.split("/")[1] in RESERVED:
-            raise DeclarationError("path-reserved", route.path, "Vallum answers under this path itself.")
-        present = routes.get(route.path)
-        if present is None:
-            routes[route.path] = route
-        elif present.kind is Kind.ENDPOINT and not present.methods.keys() & route.methods.keys():
-            routes[route.path] = united(present, route)
-        else:
-            raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
+
+def _add(routes: dict[str, Route], route: Route) -> None:
+    literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
+    if not PATH.fullmatch(literal):
+        raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
+    if literal.split("/")[1] in RESERVED:
+        raise DeclarationError("path-reserved", route.path, "Vallum answers under this path itself.")
+    present = routes.get(route.path)
+    if present is None:
+        routes[route.path] = route
+    elif present.kind is Kind.ENDPOINT and not present.methods.keys() & route.methods.keys():
+        routes[route.path] = united(present, route)
+    else:
+        raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
 
 
 def _names(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -39,14 +39,23 @@ def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
         else:
             fields[attribute.key] = _expression_field(attribute.key, expression)
     for name, descriptor in mapper.all_orm_descriptors.items():
-        if isinstance(descriptor, hybrid_property):
-            # Only the class-level side of the hybrid is an expression; one that is plain Python is refused by checks.
-            value = getattr(mapper.class_, name)
-            found = value.__clause_element__() if hasattr(value, "__clause_element__") else value
-            if isinstance(found, ColumnElement):
+        # The helper of `@name.inplace.expression` is the same hybrid under a name of its own.
+        if isinstance(descriptor, hybrid_property) and descriptor.__name__ == name:
+            found = _class_side(mapper, name)
+            if found is not None:
                 fields[name] = _expression_field(name, found)
     place = {name: index for index, name in enumerate(_declared(mapper.class_))}
     return {name: fields[name] for name in sorted(fields, key=lambda name: place.get(name, len(place)))}
+
+
+def _class_side(mapper: Mapper[Any], name: str) -> ColumnElement[Any] | None:
+    """The SQL of a hybrid; one that works on instances only is no field."""
+    try:
+        value = getattr(mapper.class_, name)
+    except Exception:  # noqa: BLE001  # it is the author's own code, asked for something that it may not know
+        return None
+    found = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+    return found if isinstance(found, ColumnElement) else None
 
 
 def _declared(model: type[Any]) -> list[str]:

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import BindParameter, ColumnElement, Date, DateTime, String, true
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql import coercions
+from sqlalchemy.sql import roles as sql_roles
 
 from vallum.declare.errors import DeclarationError
 
@@ -208,8 +210,8 @@ def _rule(
         else BindParameter(None, value, type_=attribute.type, unique=True)
         for attribute, value in values.items()
     }
-    # An InstrumentedAttribute becomes its column here, so that all later code sees one kind of expression.
-    expression = condition.expression if isinstance(condition, InstrumentedAttribute) else condition
+    # Mapped attributes and hybrids become their expressions here, so that all later code sees one kind.
+    expression = coercions.expect(sql_roles.WhereHavingRole, condition)
     return Rule(effect, _roles(roles), operations, expression, names, when, written)
 
 

@@ -6,7 +6,6 @@ bytes (base64) as strings, enums by value, UUIDs with hyphens.
 
 from __future__ import annotations
 
-import datetime
 import enum
 from collections.abc import Iterable
 from typing import Any, Final
@@ -61,19 +60,7 @@ def json_object(pairs: Iterable[tuple[str, str]], dialect: DialectName) -> str:
 
 def to_driver(field: Field, dialect: DialectName) -> Convert | None:
     """From the validated Python value of a field to what the driver takes; None when it is the value itself."""
-    convert = converter(field.type, dialect)
-    if dialect == "sqlite" and isinstance(field.type, types.DateTime):
-        return _utc_first(convert, aware=bool(field.type.timezone))
-    return convert
-
-
-def _utc_first(convert: Convert | None, *, aware: bool) -> Convert:
-    def to_text(value: Any) -> Any:
-        if aware and isinstance(value, datetime.datetime) and value.tzinfo is not None:
-            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        return value if convert is None else convert(value)
-
-    return to_text
+    return converter(field.type, dialect)
 
 
 def _literal(text: str) -> str:

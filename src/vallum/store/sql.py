@@ -7,25 +7,44 @@ joining fragments never renumbers anything: :func:`render` does that last.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, final
+from functools import partial
+from typing import Any, TypeAlias, final
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select
-from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.engine import Dialect
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select, types
 
 from vallum.declare.errors import DeclarationError
-from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, ME_ROLES, NOW, TODAY
+from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
 from vallum.store.ports import Statement, Value
+from vallum.store.sql_dialects import DIALECTS, MARK, OWN_TABLE, DialectName
 
-DialectName = Literal["sqlite", "postgresql"]
+__all__ = [
+    "DIALECTS",
+    "Convert",
+    "DialectName",
+    "Param",
+    "Part",
+    "Prepared",
+    "Sql",
+    "all_of",
+    "any_of",
+    "cast",
+    "column_sql",
+    "condition",
+    "converter",
+    "expression_sql",
+    "joined",
+    "param",
+    "quoted",
+    "render",
+    "sql",
+    "table_sql",
+    "value_sql",
+]
+
 Convert = Callable[[Any], Value]
-
-# A NUL cannot stand in SQL text, so it marks parameters in what the compilers write.
-_MARK = "\x00"
 
 
 @final
@@ -144,56 +163,6 @@ def render(fragment: Sql, dialect: DialectName) -> Prepared:
     return Prepared("".join(texts), tuple(params))
 
 
-class _Marking:
-    """A compiler that writes a mark for each parameter and keeps the parameter itself."""
-
-    vallum_binds: list[BindParameter[Any]]
-    vallum_roles: tuple[str, ...]
-
-    def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
-        if bindparam.key == ME_ROLES:
-            return self._set_of(
-                [BindParameter(None, role, type_=bindparam.type, unique=True) for role in self.vallum_roles]
-            )
-        if bindparam.expanding:
-            values = list(bindparam.value or ())
-            return self._set_of([BindParameter(None, value, type_=bindparam.type, unique=True) for value in values])
-        if bindparam.type._has_bind_expression:  # noqa: SLF001  # SQLAlchemy's own compilers ask the same
-            raise DeclarationError(
-                "type-expression", repr(bindparam.type), "Types with SQL bind expressions are not supported."
-            )
-        self.vallum_binds.append(bindparam)
-        return f"{_MARK}{len(self.vallum_binds) - 1}{_MARK}"
-
-    def _set_of(self, members: list[BindParameter[Any]]) -> str:
-        if not members:
-            return "(SELECT NULL WHERE 1 = 0)"
-        return f"({', '.join(self.visit_bindparam(member) for member in members)})"
-
-
-class _SQLiteMarking(_Marking, SQLiteCompiler):
-    pass
-
-
-class _PostgresMarking(_Marking, PGCompiler_asyncpg):
-    pass
-
-
-class _SQLiteDialect(SQLiteDialect_pysqlite):
-    statement_compiler = _SQLiteMarking  # type: ignore[mutable-override]  # the base names its own compiler
-    supports_statement_cache = True
-
-
-class _PostgresDialect(PGDialect_asyncpg):
-    statement_compiler = _PostgresMarking  # type: ignore[mutable-override]  # the base names its own compiler
-    supports_statement_cache = True
-
-
-DIALECTS: dict[DialectName, Dialect] = {
-    "sqlite": _SQLiteDialect(paramstyle="named"),
-    "postgresql": _PostgresDialect(paramstyle="named"),  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
-}
-
 REQUEST_NAMES = frozenset({ME_ID, NOW, TODAY})
 
 
@@ -207,7 +176,13 @@ def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName
     """
     base: Select[Any] = select(literal_column("1")).select_from(table)
     prefix = str(base.compile(dialect=DIALECTS[dialect])) + " \nWHERE "
-    text, binds = _compile(base.where(expression), dialect, roles)
+    text, binds = _compile(base.where(expression), dialect, roles, table)
+    if sum(bind is OWN_TABLE for bind in binds) > 1:
+        raise DeclarationError(
+            "rule-own-table",
+            f"{table.name}: {expression}",
+            "A subquery reads this table itself, every row of it: use aliased(Model) there, or .has(…) and .any(…).",
+        )
     if not text.startswith(prefix):
         raise DeclarationError(
             "rule-other-table",
@@ -235,15 +210,21 @@ def value_sql(expression: ColumnElement[Any] | TextClause, dialect: DialectName)
     return _fragment(text.removeprefix("SELECT ").removesuffix(" AS vallum_value"), binds, dialect)
 
 
-def _compile(statement: Any, dialect: DialectName, roles: tuple[str, ...]) -> tuple[str, list[BindParameter[Any]]]:
+def _compile(
+    statement: Any, dialect: DialectName, roles: tuple[str, ...], table: Table | None = None
+) -> tuple[str, list[BindParameter[Any]]]:
     implementation = DIALECTS[dialect]
     binds: list[BindParameter[Any]] = []
-    compiler = type("Marking", (implementation.statement_compiler,), {"vallum_binds": binds, "vallum_roles": roles})
+    compiler = type(
+        "Marking",
+        (implementation.statement_compiler,),
+        {"vallum_binds": binds, "vallum_roles": roles, "vallum_table": table},
+    )
     return str(compiler(implementation, statement)), binds
 
 
 def _fragment(text: str, binds: list[BindParameter[Any]], dialect: DialectName) -> Sql:
-    pieces = text.split(_MARK)
+    pieces = text.split(MARK)
     parts: list[str | Param] = []
     for index, piece in enumerate(pieces):
         if index % 2:
@@ -268,13 +249,27 @@ def converter(type_: Any, dialect: DialectName) -> Convert | None:
     """From a Python value to what the driver takes for that column type; None when it is the value itself."""
     implementation = DIALECTS[dialect]
     found: Convert | None = type_.dialect_impl(implementation).bind_processor(implementation)
+    if dialect == "sqlite" and isinstance(type_, types.DateTime):
+        return partial(_utc_text, found)
     return found
+
+
+def _utc_text(convert: Convert | None, value: Any) -> Value:
+    """SQLite keeps an instant as text without a zone: it is UTC."""
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return value if convert is None else convert(value)
 
 
 def cast(type_: Any, dialect: DialectName) -> str:
     """What PostgreSQL needs behind a placeholder to know its type; SQLite needs nothing."""
     if dialect == "sqlite" or type_._isnull:  # noqa: SLF001  # NullType has no public test
         return ""
+    # A cast to VARCHAR(n) or NUMERIC(p, s) would cut or round what is compared.
+    if isinstance(type_, types.String) and not isinstance(type_, types.Enum):
+        return "::VARCHAR"
+    if isinstance(type_, types.Numeric):
+        return "::NUMERIC"
     return f"::{type_.dialect_impl(DIALECTS['postgresql']).compile(dialect=DIALECTS['postgresql'])}"
 
 

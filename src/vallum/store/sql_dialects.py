@@ -1,0 +1,118 @@
+"""SQLAlchemy's compilers, made to hand out the parameters themselves and to be strict about a rule's own table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from sqlalchemy import BindParameter, Table
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import Dialect
+
+from vallum.declare.errors import DeclarationError
+from vallum.declare.policy import ME_ROLES
+
+DialectName = Literal["sqlite", "postgresql"]
+
+# A NUL cannot stand in SQL text, so it marks parameters in what the compilers write.
+MARK: Final = "\x00"
+
+OWN_TABLE: Final[BindParameter[Any]] = BindParameter("vallum_own_table", None)
+"""Stands among the parameters for each time that the rule's own table is read."""
+
+
+class _Marking:
+    """A compiler that writes a mark for each parameter and keeps the parameter itself."""
+
+    vallum_binds: list[BindParameter[Any]]
+    vallum_roles: tuple[str, ...]
+    vallum_table: Table | None = None
+    vallum_position: str
+
+    def visit_table(self, table: Any, **options: Any) -> str:
+        if options.get("asfrom") and table is self.vallum_table and options.get("enclosing_alias") is None:
+            self.vallum_binds.append(OWN_TABLE)
+        return str(super().visit_table(table, **options))  # type: ignore[misc]  # a mixin of compilers
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
+        if bindparam.key == ME_ROLES:
+            return self._set_of(
+                [BindParameter(None, role, type_=bindparam.type, unique=True) for role in self.vallum_roles]
+            )
+        if bindparam.expanding:
+            values = list(bindparam.value or ())
+            return self._set_of([BindParameter(None, value, type_=bindparam.type, unique=True) for value in values])
+        if bindparam.type._has_bind_expression:  # noqa: SLF001  # SQLAlchemy's own compilers ask the same
+            raise DeclarationError(
+                "type-expression", repr(bindparam.type), "Types with SQL bind expressions are not supported."
+            )
+        self.vallum_binds.append(bindparam)
+        return f"{MARK}{len(self.vallum_binds) - 1}{MARK}"
+
+    # What a text contains is meant literally and by case; LIKE has wildcards, and on SQLite it ignores case.
+
+    def visit_contains_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        text, part = self._text_and_part(binary)
+        return f"({self.vallum_position}({text}, {part()}) > 0)"
+
+    def visit_startswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        text, part = self._text_and_part(binary)
+        return f"(substr({text}, 1, length({part()})) = {part()})"
+
+    def visit_endswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        text, part = self._text_and_part(binary)
+        return (
+            f"(substr({text}, length({text}) - length({part()}) + 1) = {part()} AND length({part()}) <= length({text}))"
+        )
+
+    def visit_not_contains_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        return f"(NOT {self.visit_contains_op_binary(binary)})"
+
+    def visit_not_startswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        return f"(NOT {self.visit_startswith_op_binary(binary)})"
+
+    def visit_not_endswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
+        return f"(NOT {self.visit_endswith_op_binary(binary)})"
+
+    def _text_and_part(self, binary: Any) -> tuple[str, Callable[[], str]]:
+        part = binary.right
+        escape = (binary.modifiers or {}).get("escape")
+        if isinstance(part, BindParameter) and isinstance(part.value, str) and escape:
+            # autoescape=True has put the escapes into the constant already.
+            part = BindParameter(
+                None, re.sub(re.escape(escape) + "(.)", r"\1", part.value), type_=part.type, unique=True
+            )
+        text = str(self.process(binary.left))  # type: ignore[attr-defined]  # a mixin of compilers
+        return text, lambda: str(self.process(part))  # type: ignore[attr-defined]
+
+    def _set_of(self, members: list[BindParameter[Any]]) -> str:
+        if not members:
+            return "(SELECT NULL WHERE 1 = 0)"
+        return f"({', '.join(self.visit_bindparam(member) for member in members)})"
+
+
+class _SQLiteMarking(_Marking, SQLiteCompiler):  # type: ignore[misc]  # visit_table takes what it is given
+    vallum_position = "instr"
+
+
+class _PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # the same
+    vallum_position = "strpos"
+
+
+class _SQLiteDialect(SQLiteDialect_pysqlite):
+    statement_compiler = _SQLiteMarking  # type: ignore[mutable-override]  # the base names its own compiler
+    supports_statement_cache = True
+
+
+class _PostgresDialect(PGDialect_asyncpg):
+    statement_compiler = _PostgresMarking  # type: ignore[mutable-override]  # the base names its own compiler
+    supports_statement_cache = True
+
+
+DIALECTS: dict[DialectName, Dialect] = {
+    "sqlite": _SQLiteDialect(paramstyle="named"),
+    "postgresql": _PostgresDialect(paramstyle="named"),  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
+}
