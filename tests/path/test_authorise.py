@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.general import app as general
 from tests.path.conftest import As
 from tests.path.small import NOON, Clock
 from tests.path.test_authenticate import change, comparable, key_of
 from tests.path.test_authenticate import scope as asgi_scope
 
+from vallum import API, CREATE, DELETE, READ, UPDATE, allow
 from vallum.crypto import access_token
 from vallum.store import principals
 from vallum.testing import ORIGIN, Answer, Client, create_database
@@ -190,6 +192,33 @@ def test_a_deleted_row_is_gone_for_everybody_and_stays_in_the_table(client: As) 
     gone, never = (ada.post("/loans", json={**loan, "book_id": n}) for n in (2, 999))
     assert gone.status_code == never.status_code == 422
     assert gone.json()["errors"] == never.json()["errors"]
+
+
+class Base(DeclarativeBase):
+    """Of the next test alone."""
+
+
+class Box(Base):
+    """Something that one role may change and not read."""
+
+    __tablename__ = "boxes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def test_who_may_not_read_rows_changes_and_removes_none(clock: Clock) -> None:
+    """UPDATE and DELETE find rows that are readable: with no READ at all that is a 403, and `Allow` has a CREATE alone."""
+    api = API("Boxes", roles=["blind", "clerk"])
+    api.resource(Box, allow("blind", CREATE | UPDATE | DELETE), allow("clerk", READ | DELETE))
+    api.accounts.add("bo", roles=["blind"])
+    api.accounts.add("cy", roles=["clerk"])
+    with Client(api, "bo", clock=clock) as bo:
+        answer = bo.post("/boxes", json={})
+        assert (answer.status_code, answer.content, answer.headers.get("etag")) == (201, b"", None)
+        for method in ("GET", "PATCH", "DELETE"):
+            assert code(bo.request(method, "/boxes/1")) == (403, "forbidden")
+        assert bo.request("OPTIONS", "/boxes/1").headers["allow"] == ""
+        assert bo.request("OPTIONS", "/boxes").headers["allow"] == "POST"
 
 
 # Fields -------------------------------------------------------------------------------------
