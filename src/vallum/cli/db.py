@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vallum.cli.given import DATABASE_FILE, App, AsJson, Data, database_of, settings_of
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.serve.create import create_database
 from vallum.serve.development import mark
+from vallum.serve.files import DATABASE_FILE
 from vallum.serve.load import load_api
 from vallum.serve.master_key import read_master_key
 from vallum.serve.tls import development_files
@@ -43,8 +41,7 @@ def create(
     passphrase = read_master_key(settings.master_key_file)
     api = load_api(settings.app)
     seeders = api.seeders if seed else ()
-    with _whole_or_absent(settings.data / DATABASE_FILE):
-        accounts = create_database(api, settings.data, now=time.time(), seeders=seeders, passphrase=passphrase)
+    accounts = create_database(api, settings.data, now=time.time(), seeders=seeders, passphrase=passphrase)
     if settings.dev:
         mark(settings.data, settings.public_url)
         development_files(settings.data, time.time())
@@ -52,19 +49,6 @@ def create(
         show({"data": str(settings.data), "accounts": accounts, "seeded": seed, "development": settings.dev})
     else:
         typer.echo(f"Made {settings.data / DATABASE_FILE}; accounts: {accounts}.")
-
-
-@contextmanager
-def _whole_or_absent(path: Path) -> Iterator[None]:
-    """A seeder that fails leaves no empty database behind, which the next attempt would refuse to replace."""
-    there_before = path.exists()
-    try:
-        yield
-    except BaseException:
-        if not there_before:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-        raise
 
 
 @commands.command()

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
+from vallum.serve.files import DATABASE_FILE
 from vallum.serve.settings import Settings, load
 from vallum.store.sqlite import SqliteFile
-
-DATABASE_FILE = "vallum.db"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Data = Annotated[

@@ -11,6 +11,7 @@ import typer
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show, table
 from vallum.serve import keyring
+from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import KeyState
 from vallum.serve.master_key import read_master_key
 from vallum.store.sqlite import SqliteFile
@@ -38,7 +39,7 @@ def rotate(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     settings = settings_of(data=data, app=app)
     passphrase = read_master_key(settings.master_key_file)
     with database_of(settings) as database:
-        kid = database.write(keyring.rotate(settings.data / "keys", time.time(), "sqlite", passphrase))
+        kid = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), "sqlite", passphrase))
     if as_json:
         show({"kid": kid})
     else:
@@ -59,7 +60,7 @@ def revoke(
         database.write(keyring.revoke(kid, time.time(), "sqlite"))
         made = None
         if not any(state.signs for state in _states(database)):
-            made = database.write(keyring.rotate(settings.data / "keys", time.time(), "sqlite", passphrase))
+            made = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), "sqlite", passphrase))
     if as_json:
         show({"revoked": kid, "made": made})
     else:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+UNBOUNDED: Final = 100_000
+"""Columns: what is read by a program is not folded at the width of a terminal."""
 
 
 def show(value: Any) -> None:
@@ -25,18 +28,20 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json:
         return
     grid = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
     for column in columns:
-        grid.add_column(column, no_wrap=True)
+        grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(escape(_text(row[column])) for column in columns))
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(80, console.measure(grid).maximum))
+        console = Console(highlight=False, width=UNBOUNDED)
     console.print(grid)
 
 
 def _text(value: Any) -> str:
     match value:
         case None:
+            return "–"
+        case list() | tuple() | dict() if not value:
             return "–"
         case bool():
             return "yes" if value else "no"

@@ -17,12 +17,12 @@ from vallum.crypto import access_token, signing_key
 from vallum.crypto.keyfile import read_secret
 from vallum.serve.development import served_at
 from vallum.serve.errors import SettingsError
+from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.master_key import read_master_key
 from vallum.store.errors import StoreError
 from vallum.store.sqlite_file import check_file
 from vallum.store.sqlite_peek import peek
 
-DATABASE_FILE: Final = "vallum.db"
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 LIFETIME: Final = re.compile(r"([1-9][0-9]{0,5})([smh])")
 ACCOUNT: Final = "SELECT 1 FROM vallum_principal WHERE id = ? AND disabled = 0"
@@ -112,7 +112,7 @@ def _key(folder: Path) -> signing_key.SigningKey:
         raise StoreError("key-missing", str(folder), "No key signs: `vallum keys rotate`.")
     file = _setting("master_key_file")
     passphrase = read_master_key(Path(file) if file else None)
-    path = folder / "keys" / f"{rows[0][0]}.pem"
+    path = folder / KEYS_FOLDER / f"{rows[0][0]}.pem"
     try:
         return signing_key.load(read_secret(path), passphrase)
     except FileNotFoundError:

@@ -16,10 +16,10 @@ from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
 from vallum.serve.development import MARKER, is_marked
 from vallum.serve.errors import SettingsError
+from vallum.serve.files import DATABASE_FILE
 from vallum.serve.master_key import read_master_key
 from vallum.serve.settings import FILE, Settings
 from vallum.serve.tls import DAY_SECONDS, TlsFiles, covers, read_files
-from vallum.serve.wire import DATABASE_FILE
 
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

@@ -12,6 +12,7 @@ from vallum.crypto.certificate_file import CertificateFacts, check_issued_by, re
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.errors import BadKey
 from vallum.crypto.keyfile import read_secret, write_secret
+from vallum.serve.files import KEYS_FOLDER
 
 AUTHORITY_FILE: Final = "dev-ca.pem"
 DAY_SECONDS: Final = 86_400
@@ -38,7 +39,7 @@ def development_files(data: Path, now: float) -> TlsFiles:
     Raises:
         BadKey: others may write in one of the directories, or read a key.
     """
-    keys = data / "keys"
+    keys = data / KEYS_FOLDER
     authority, authority_key = data / AUTHORITY_FILE, keys / "dev-ca.key"
     made = TlsFiles(keys / "dev-server.pem", keys / "dev-server.key")
     if not _good(authority, authority_key, now + defaults.DEVELOPMENT_AUTHORITY_RENEW_DAYS * DAY_SECONDS):
