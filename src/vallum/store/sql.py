@@ -177,7 +177,7 @@ def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName
     base: Select[Any] = select(literal_column("1")).select_from(table)
     prefix = str(base.compile(dialect=DIALECTS[dialect])) + " \nWHERE "
     text, binds = _compile(base.where(expression), dialect, roles, table)
-    if sum(bind is OWN_TABLE for bind in binds) > 1:
+    if any(bind is OWN_TABLE for bind in binds):
         raise DeclarationError(
             "rule-own-table",
             f"{table.name}: {expression}",

@@ -21,7 +21,9 @@ DialectName = Literal["sqlite", "postgresql"]
 MARK: Final = "\x00"
 
 OWN_TABLE: Final[BindParameter[Any]] = BindParameter("vallum_own_table", None)
-"""Stands among the parameters for each time that the rule's own table is read."""
+"""Stands among the parameters where a subquery of the rule reads the rule's own table."""
+SUBQUERY: Final = 2
+"""SELECTs around a FROM directly inside a rule. Further in, a relation that leads back to the table reads it rightly."""
 
 
 class _Marking:
@@ -33,7 +35,8 @@ class _Marking:
     vallum_position: str
 
     def visit_table(self, table: Any, **options: Any) -> str:
-        if options.get("asfrom") and table is self.vallum_table and options.get("enclosing_alias") is None:
+        inside = len(self.stack) == SUBQUERY  # type: ignore[attr-defined]  # a mixin of compilers
+        if inside and options.get("asfrom") and table is self.vallum_table and options.get("enclosing_alias") is None:
             self.vallum_binds.append(OWN_TABLE)
         return str(super().visit_table(table, **options))  # type: ignore[misc]  # a mixin of compilers
 
