@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,11 +26,11 @@ from vallum.execute.stage import Execution
 from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
+from vallum.serve.counters import WriteBehind
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.memory import AddressLimiter
 from vallum.store.ports import Database, Principals
 from vallum.store.sqlite import SqliteDatabase
-from vallum.store.windows import load_windows, save_windows
 from vallum.throttle.gcra import conform
 from vallum.throttle.stage import Meter
 from vallum.validate.cursor import Cursors
@@ -70,7 +68,8 @@ class Service:
     pipeline: Pipeline
     database: SqliteDatabase
     keyring: Keyring
-    _behind: asyncio.Task[None] | None = None
+    counters: WriteBehind
+    clock: Clock
 
     async def start(self) -> None:
         """Open the store, take the counters up again, call the application's starters.
@@ -79,36 +78,16 @@ class Service:
             StoreError: the store is missing, open to others or of another version.
         """
         await self.database.start()
-        self.pipeline.meter.restore(await self.database.write(load_windows()))
+        await self.counters.start(self.clock())
         for starter in self.api.starters:
             await _called(starter)
-        self._behind = asyncio.create_task(self._write_behind())
 
     async def stop(self) -> None:
         """Call the stoppers, write the counters, finish the queued writes, close."""
-        if self._behind is not None:
-            self._behind.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._behind
         for stopper in self.api.stoppers:
             await _called(stopper)
-        await self._save_counters()
+        await self.counters.stop()
         await self.database.stop()
-
-    async def _write_behind(self) -> None:
-        while True:
-            await asyncio.sleep(defaults.COUNTER_FLUSH_SECONDS)
-            await self._save_counters()
-
-    async def _save_counters(self) -> None:
-        rows = self.pipeline.meter.take_dirty()
-        if not rows:
-            return
-        try:
-            await self.database.write(save_windows(rows))
-        except Exception as error:  # noqa: BLE001  # the next round tries again; the counters themselves are in memory
-            self.pipeline.meter.put_back(rows)
-            self.pipeline.journal.failed("counters", error)
 
 
 def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Service:
@@ -150,7 +129,8 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         ),
         journal=journal,
     )
-    return Service(api, pipeline, database, keyring)
+    counters = WriteBehind(pipeline.meter, database, journal)
+    return Service(api, pipeline, database, keyring, counters, clock)
 
 
 def own_routes(keyring: Keyring) -> list[Route]:

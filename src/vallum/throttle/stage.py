@@ -49,11 +49,11 @@ class Meter:
             claim = self.strangers.claim(address_key(request.address), budget, cost, request.received_at)
         return claim, headers.pairs(claim)
 
-    def take_dirty(self) -> list[CountRow]:
-        """Hour and day counts that changed, to be written behind; strangers' keys are marked."""
-        rows = self.known.take_dirty()
-        return rows + [
-            (STRANGER + key, window, start, used) for key, window, start, used in self.strangers.take_dirty()
+    def take_dirty(self, callers: int) -> list[CountRow]:
+        """Hour and day counts of so many callers that changed, to be written behind; strangers' keys are marked."""
+        strangers = self.strangers.take_dirty(callers)
+        return self.known.take_dirty(callers) + [
+            (STRANGER + key, window, start, used) for key, window, start, used in strangers
         ]
 
     def put_back(self, rows: Iterable[CountRow]) -> None:

@@ -1,0 +1,60 @@
+"""Keeps the meter's hour and day counts over a restart: read at start, written behind while serving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final, final
+
+from vallum import defaults
+from vallum.pipeline import Journal
+from vallum.store.ports import Database
+from vallum.store.windows import forget_windows, load_windows, save_windows
+from vallum.throttle.stage import Meter
+
+LONGEST_WINDOW_SECONDS: Final = 2 * 24 * 3600
+"""Two days: no window that began before can still count, whatever the time zone of a plan does."""
+
+
+@final
+class WriteBehind:
+    """Writes what changed every `COUNTER_FLUSH_SECONDS`; a crash loses at most that much of the counts."""
+
+    def __init__(self, meter: Meter, database: Database, journal: Journal) -> None:
+        self._meter = meter
+        self._database = database
+        self._journal = journal
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, now: float) -> None:
+        """Take up what an earlier process counted, forget what is over, and begin to write."""
+        since = int(now) - LONGEST_WINDOW_SECONDS
+        await self._database.write(forget_windows(since))
+        self._meter.restore(await self._database.write(load_windows(since)))
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write the last counts."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._save()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(defaults.COUNTER_FLUSH_SECONDS)
+            await self._save()
+
+    async def _save(self) -> None:
+        """In portions, so that neither the event loop nor the writer stands still for a hundred thousand callers."""
+        while rows := self._meter.take_dirty(defaults.WINDOW_ROWS):
+            try:
+                await self._database.write(save_windows(rows))
+            except asyncio.CancelledError:
+                self._meter.put_back(rows)
+                raise
+            except Exception as error:  # noqa: BLE001  # the next round tries again; the counts are in memory
+                self._meter.put_back(rows)
+                self._journal.failed("counters", error)
+                return
