@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from vallum.declare.app import API
 from vallum.serve.keyring import cursor_secret, rotate
 from vallum.serve.wire import DATABASE_FILE, KEYS_FOLDER
 from vallum.store import migrations, principals
+from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession
 from vallum.store.sqlite import SqliteFile
+from vallum.store.sqlite_file import BESIDE
 
 Seeder = Callable[[Session], Any]
 
@@ -21,7 +25,7 @@ Seeder = Callable[[Session], Any]
 def create_database(
     api: API, data: Path, *, now: float, seeders: Sequence[Seeder] = (), passphrase: bytes | None = None
 ) -> int:
-    """Make all of it, in one transaction, and return the number of accounts.
+    """Make all of it, or nothing, and return the number of accounts.
 
     Args:
         now: Unix seconds.
@@ -41,9 +45,41 @@ def create_database(
             yield from principals.add(account, "user", now, "sqlite")()
         return len(api.accounts.declared)
 
-    with SqliteFile.create(data / DATABASE_FILE) as file:
+    with _finished(data / DATABASE_FILE) as unfinished, SqliteFile.create(unfinished) as file:
         accounts = file.write(script)
         file.write(rotate(data / KEYS_FOLDER, now, "sqlite", passphrase))
         file.analyze()
     cursor_secret(data / KEYS_FOLDER)
     return accounts
+
+
+@contextlib.contextmanager
+def _finished(path: Path) -> Iterator[Path]:
+    """Where to make the file that is `path` once it is whole: one whose making was stopped, even by a kill, is not.
+
+    Raises:
+        StoreError: `database-exists`.
+    """
+    exists = StoreError("database-exists", str(path), "Use another place, or `vallum db migrate`.")
+    if path.exists():
+        raise exists
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    _remove(unfinished)
+    try:
+        yield unfinished
+        try:
+            os.link(unfinished, path)  # unlike a rename it replaces nothing
+        except FileExistsError:
+            raise exists from None
+    finally:
+        _remove(unfinished)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # the name outlives a power cut
+    finally:
+        os.close(directory)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", *BESIDE):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

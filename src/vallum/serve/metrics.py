@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from vallum import defaults
 
+OPS_HOST: Final = "127.0.0.1"
 STAGES: Final = ("edge", "authenticate", "throttle", "authorise", "validate", "execute", "respond")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Any other is counted as OTHER: a label must not be what a client invents."""
@@ -111,7 +112,7 @@ class Ops:
     """
 
     def __init__(
-        self, port: int, metrics: Metrics, ready: Callable[[], Awaitable[object]], host: str = "127.0.0.1"
+        self, port: int, metrics: Metrics, ready: Callable[[], Awaitable[object]], host: str = OPS_HOST
     ) -> None:
         if host not in {"127.0.0.1", "::1"}:
             raise NotLoopback(host)

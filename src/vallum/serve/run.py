@@ -28,6 +28,7 @@ from vallum import defaults
 from vallum.serve.development import mark
 from vallum.serve.errors import SettingsError
 from vallum.serve.load import load_api
+from vallum.serve.metrics import OPS_HOST
 from vallum.serve.settings import Settings
 from vallum.serve.tls import TlsFiles, development_files
 from vallum.serve.worker import Worker
@@ -177,17 +178,21 @@ def _alone(data: Path) -> Iterator[None]:
 
 def _check_free(settings: Settings) -> None:
     """Granian shares a port with whoever listens on it in the same way, without a word."""
-    if settings.unix_socket is not None:
+    if settings.ops_port:
+        _check_port(OPS_HOST, settings.ops_port, "ops-port-taken", "set another `ops_port`, or 0 for none.")
+    if settings.unix_socket is None:
+        _check_port(settings.host, settings.port, "port-taken", "choose another one.")
+    else:
         _check_socket(settings, settings.unix_socket)
-        return
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
+
+
+def _check_port(host: str, port: int, identifier: str, mend: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as error:
-            place = f"{settings.host}, port {settings.port}"
-            raise SettingsError("port-taken", place, f"{error.strerror}: choose another one.") from None
+            raise SettingsError(identifier, f"{host}, port {port}", f"{error.strerror}: {mend}") from None
 
 
 def _check_socket(settings: Settings, path: Path) -> None:

@@ -82,6 +82,8 @@ def test_a_port_that_is_taken_is_refused() -> None:
         with pytest.raises(SettingsError) as caught:
             run._check_free(settings(port=port))
         assert caught.value.identifier == "port-taken"
+        with pytest.raises(SettingsError, match="ops-port-taken"):
+            run._check_free(settings(ops_port=port))
     run._check_free(settings(port=port))
 
 
