@@ -16,6 +16,10 @@ MAX_HEADERS_BYTES: Final = 16 * KIB
 """All names and values together; the server's own buffer is a little larger, so that the 431 is ours."""
 MAX_BODY_BYTES: Final = 1 * MIB
 """Per route; a JSON document of an API is rarely above 100 KiB."""
+DRAIN_BYTES: Final = 64 * KIB
+"""A refused request's body up to this size is read, so that its connection can go on."""
+DRAIN_SECONDS: Final = 1.0
+"""Waiting for such a body."""
 REQUEST_SECONDS: Final = 30.0
 """From the first byte of the body to the answer."""
 BODY_SECONDS: Final = 10.0
@@ -75,6 +79,8 @@ TOKEN_LEEWAY_SECONDS: Final = 5
 """Clock difference granted at `exp`, `nbf` and `iat` (RFC 9068 §4: at most a few minutes)."""
 MAX_TOKEN_BYTES: Final = 4 * KIB
 """A token of ours has about 500."""
+TOKEN_RECHECK_SECONDS: Final = 60
+"""A verified token is taken on trust for this long (its principal's epoch is compared every time)."""
 TOKENS_CACHED: Final = 10_000
 """Verified tokens kept (about 1 KiB each); the least recently used goes first."""
 PRINCIPALS_CACHED: Final = 10_000

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar, final
 
+from vallum import defaults
 from vallum.authenticate.stage import Authenticator, Identified, authenticate
 from vallum.authorise.stage import Authorised, Policy, authorise
 from vallum.edge.stage import Admitted, Edge, Preflight, admit
@@ -20,12 +21,12 @@ from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
 from vallum.refusals import BUSY, INTERNAL, Refusal
 from vallum.request import Receive, Replayable
-from vallum.respond.stage import Reply, Response, Ticket, preflight, refuse, respond
+from vallum.respond.stage import Reply, Response, Ticket, behind, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, counted_already, throttle
 from vallum.validate.body import ClientGone
 from vallum.validate.stage import Intent, Validation, validate
 
-T = TypeVar("T", Admitted, Identified, Metered, Authorised)
+T = TypeVar("T", bound="Admitted | Identified | Metered | Authorised")
 
 
 class Journal(Protocol):
@@ -65,6 +66,8 @@ async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline,
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
         pipeline.journal.failed(passage.request_id, error)
         reply = passage.refused(Refusal(INTERNAL))
+    if passage.refusal is not None and passage.short_body:
+        await passage.receive.drain(defaults.DRAIN_SECONDS)
     pipeline.journal.answered(passage, reply)
     return reply
 
@@ -143,6 +146,13 @@ class Passage:
         self.ticket = ticket
         self.marks.append(perf_counter_ns())
         return ticket
+
+    @property
+    def short_body(self) -> bool:
+        """Whether a body was announced that is cheaper to read than to break the connection over."""
+        admitted, _ = behind(self.ticket)
+        length = None if admitted is None else admitted.header(b"content-length")
+        return length is not None and 0 < int(length) <= defaults.DRAIN_BYTES
 
     def refused(self, refusal: Refusal) -> Reply:
         """The answer to a refusal, at whatever stage."""

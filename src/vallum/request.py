@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
 
@@ -58,6 +60,18 @@ class Replayable:
             self._seen.append(await self._receive())
         self._at += 1
         return self._seen[self._at - 1]
+
+    async def drain(self, seconds: float) -> None:
+        """Read what a refused request has sent without waiting long: a connection with an unread body is closed.
+
+        Clients would meet that as an error beside the answer (RFC 9112 §9.6).
+        """
+        if self._seen:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (await self._receive()).get("more_body"):
+                    pass
 
     def rewind(self) -> None:
         """Begin at the first message again."""

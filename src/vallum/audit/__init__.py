@@ -1,0 +1,1 @@
+"""What every write leaves behind, in its own transaction."""

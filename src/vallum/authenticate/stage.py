@@ -188,7 +188,9 @@ async def _verified(authorization: bytes | None, digest: bytes, authenticator: A
         scopes=claims.scopes or None,
         login_at=None if claims.auth_time is None else int(claims.auth_time),
     )
-    authenticator.remember(digest, principal, claims.expires_at + defaults.TOKEN_LEEWAY_SECONDS)
+    # A key that is rotated out may end before the tokens that it signed; so each is verified again after a while.
+    until = min(claims.expires_at + defaults.TOKEN_LEEWAY_SECONDS, now + defaults.TOKEN_RECHECK_SECONDS)
+    authenticator.remember(digest, principal, until)
     return principal
 
 

@@ -1,0 +1,1 @@
+"""What an application author writes, as data."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, final
 
 from pydantic import BaseModel
-from sqlalchemy import BindParameter, Table
+from sqlalchemy import BindParameter
 from sqlalchemy.orm import InstrumentedAttribute
 
 from vallum import defaults
 from vallum.declare.accounts import Accounts
 from vallum.declare.errors import DeclarationError
-from vallum.declare.model import fields_of, key_of, mapper_of, references_of
+from vallum.declare.model import fields_of, key_of, mapper_of, references_of, table_of
 from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost
 from vallum.declare.policy import ME_ATTRIBUTE, Rule
 from vallum.declare.resource import Resource
@@ -116,9 +116,7 @@ class API:
             DeclarationError: what cannot be honoured.
         """
         mapper = mapper_of(model)
-        table = mapper.local_table
-        if not isinstance(table, Table):
-            raise DeclarationError("not-a-model", repr(model), "Give a class that is mapped to one table.")
+        table = table_of(mapper)
         where = path or f"/{table.name}"
         resource = Resource(
             model=model,
@@ -133,7 +131,7 @@ class API:
             references=references_of(mapper),
             soft_delete=None if soft_delete is None else soft_delete.key,
             tenant=self.tenant,
-            cascade=frozenset(mapper_of(child).local_table.key for child in cascade),  # type: ignore[attr-defined]
+            cascade=frozenset(table_of(mapper_of(child)).key for child in cascade),
             body=body,
             cost={**OPERATION_COST, **{word: checked_cost(units) for word, units in (cost or {}).items()}},
             max_body_bytes=max_body_bytes,

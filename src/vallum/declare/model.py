@@ -23,9 +23,21 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
         mapper = inspect(model)
     except NoInspectionAvailable as error:
         raise DeclarationError("not-a-model", repr(model), "Give a SQLAlchemy mapped class.") from error
-    if not isinstance(mapper, Mapper) or not isinstance(mapper.local_table, Table):
-        raise DeclarationError("not-a-model", repr(model), "Give a class that is mapped to one table.")
+    if not isinstance(mapper, Mapper):
+        raise DeclarationError("not-a-model", repr(model), "Give a SQLAlchemy mapped class.")
+    table_of(mapper)
     return mapper
+
+
+def table_of(mapper: Mapper[Any]) -> Table:
+    """The one table of a mapped class.
+
+    Raises:
+        DeclarationError: it is mapped to a join or a subquery.
+    """
+    if not isinstance(mapper.local_table, Table):
+        raise DeclarationError("not-a-model", repr(mapper.class_), "Give a class that is mapped to one table.")
+    return mapper.local_table
 
 
 def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
@@ -85,9 +97,7 @@ def key_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 def references_of(mapper: Mapper[Any]) -> tuple[Reference, ...]:
     """The foreign keys of the model's table."""
-    table = mapper.local_table
-    if not isinstance(table, Table):
-        return ()
+    table = table_of(mapper)
     found = []
     for constraint in sorted(table.foreign_key_constraints, key=lambda c: ",".join(c.column_keys)):
         fields = tuple(mapper.get_property_by_column(element.parent).key for element in constraint.elements)

@@ -1,0 +1,1 @@
+"""Stage 1: what may be looked at at all."""

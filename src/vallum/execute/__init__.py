@@ -1,0 +1,1 @@
+"""Stage 6: one statement that carries the rule, or one transaction."""

@@ -41,8 +41,9 @@ def guard(session: Session, frame: Frame, ledger: Ledger) -> None:
     resources = frame.rights.api.resources
     criteria = [_criteria(model, _readable(frame, resource)) for model, resource in resources.items()]
     # A class without a resource may come along unnamed, by a relationship that is loaded with its owner.
-    classes = {mapper.class_ for model in resources for mapper in inspect(model).registry.mappers}
-    criteria += [_criteria(model, false()) for model in classes - resources.keys()]
+    mappers = {mapper for model in resources for mapper in inspect(model).registry.mappers}
+    criteria += [_criteria(mapper.class_, false()) for mapper in mappers if mapper.class_ not in resources]
+    linking = {r.secondary for m in mappers for r in m.relationships if r.secondary is not None}
     served = frozenset(resource.table for resource in resources.values())
 
     def restrict(state: ORMExecuteState) -> None:
@@ -51,7 +52,7 @@ def guard(session: Session, frame: Frame, ledger: Ledger) -> None:
         if state.is_column_load:
             return
         if not state.is_relationship_load:
-            check_statement(state.statement, served)
+            check_statement(state.statement, served, linking)
         state.statement = state.statement.options(*criteria)
 
     event.listen(session, "do_orm_execute", restrict)

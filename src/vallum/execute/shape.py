@@ -37,7 +37,8 @@ def field_sql(resource: Resource, field: Field, dialect: DialectName) -> Sql:
     """The field's SQL where the table stands under its own name."""
     if field.column is not None:
         return sql(column_sql(field.column, dialect))
-    return expression_sql(field.expression, resource.table, dialect)
+    # In brackets: a cast or an operator that is put behind it is meant for all of it.
+    return sql("(", expression_sql(field.expression, resource.table, dialect), ")")
 
 
 def key_condition(resource: Resource, dialect: DialectName) -> Sql:

@@ -25,11 +25,12 @@ _MEND: Final = "use call.unrestricted(reason)"
 Tables = Collection[Any]
 
 
-def check_statement(statement: Any, served: Tables) -> None:
+def check_statement(statement: Any, served: Tables, linking: Tables = ()) -> None:
     """Refuse a statement that the rules do not reach as a whole.
 
     Args:
         served: the tables of the resources.
+        linking: tables between two of them (`secondary=`): a relationship may go through one, nobody reads it.
 
     Raises:
         TypeError: it has text, a table or a class without a resource in it.
@@ -39,20 +40,25 @@ def check_statement(statement: Any, served: Tables) -> None:
     while waiting:
         element, ruled = waiting.pop()
         if isinstance(element, Select):
-            ruled = _ruled(element)
+            ruled = {*linking, *_ruled(element, linking)}
         if not _is_whole(element, served, ruled):
             waiting += [(child, ruled) for child in _children(element)]
 
 
-def _ruled(statement: Select[Any]) -> Tables:
+def _ruled(statement: Select[Any], linking: Tables) -> Tables:
     """The tables that stand in this SELECT as their mapped classes: a bare column of theirs is one of the same row."""
-    entities = [_entity(element) for element in (*statement._raw_columns, *statement._from_obj)]  # noqa: SLF001
+    if statement._prefixes or statement._suffixes or statement._statement_hints:  # noqa: SLF001
+        raise TypeError(f"Text in a statement goes past the rules; {_MEND}")
+    columns = statement._raw_columns  # noqa: SLF001  # SQLAlchemy has no public accessor for these
+    if any(element in linking or getattr(element, "table", None) in linking for element in columns):
+        raise TypeError(f"A table between two others goes past the rules; {_MEND}")
+    entities = [_entity(element) for element in (*columns, *statement._from_obj)]  # noqa: SLF001
     return {entity.local_table for entity in entities if isinstance(entity, Mapper)}
 
 
 def _entity(element: Any) -> Any:
     """The mapper, or the alias of one, that an element belongs to; None for what is not the ORM's."""
-    return element._annotations.get("parententity")  # noqa: SLF001  # SQLAlchemy has no public accessor
+    return element._annotations.get("parententity")  # noqa: SLF001
 
 
 def _is_whole(element: Any, served: Tables, ruled: Tables) -> bool:
@@ -63,11 +69,12 @@ def _is_whole(element: Any, served: Tables, ruled: Tables) -> bool:
     literal = isinstance(element, ColumnClause) and element.is_literal and not _HARMLESS.fullmatch(element.name)
     if isinstance(element, TextClause) or literal:
         raise TypeError(f"Text in a statement goes past the rules; {_MEND}")
-    if isinstance(element, (TableClause, Column)):
-        mapped = any(word in element._annotations for word in _MAPPED)  # noqa: SLF001
-        if not mapped and getattr(element, "table", None) not in ruled:
+    if isinstance(element, TableClause):
+        if mapper is None and element not in ruled:
             raise TypeError(f"{element}: a table goes past the rules, name its mapped class; {_MEND}")
         return True
+    if isinstance(element, Column):
+        return any(word in element._annotations for word in _MAPPED)  # noqa: SLF001
     return isinstance(element, Alias) and mapper is not None and isinstance(element.element, Table)
 
 
@@ -75,5 +82,7 @@ def _children(element: Any) -> Iterable[Any]:
     if isinstance(element, Select):
         # Not its own get_children: that adds the bare tables behind mapped columns.
         return HasTraverseInternals.get_children(element, omit_attrs=("_correlate", "_correlate_except"))
+    if isinstance(element, Column):
+        return () if element.table is None else (element.table,)
     found: Iterable[Any] = element.get_children()
     return found

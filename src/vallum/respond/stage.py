@@ -143,7 +143,7 @@ def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, respon
     if reason.status == 405:
         headers.append((b"allow", ", ".join(refusal.allow).encode()))
     headers += refusal.headers
-    request, metered = _behind(ticket)
+    request, metered = behind(ticket)
     if request is not None:
         headers += _common(request, metered, response)
     else:
@@ -178,7 +178,7 @@ def _common(request: Request, metered: Metered | None, response: Response) -> li
     return headers
 
 
-def _behind(ticket: Ticket) -> tuple[Request | None, Metered | None]:
+def behind(ticket: Ticket) -> tuple[Request | None, Metered | None]:
     """The request and the meter's ticket, as far as the path came."""
     metered = ticket.metered if isinstance(ticket, Authorised) else ticket
     identified = metered.identified if isinstance(metered, Metered) else metered

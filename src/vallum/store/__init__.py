@@ -1,0 +1,1 @@
+"""Adapters of databases and counters behind the ports that the stages see."""

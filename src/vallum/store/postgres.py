@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar, final
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool
 
 from vallum import defaults
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
@@ -29,7 +30,12 @@ _VIOLATIONS: Final[tuple[tuple[type[Exception], Literal["unique", "foreign", "ch
     (asyncpg.CheckViolationError, "check"),
     (asyncpg.NotNullViolationError, "not_null"),
 )
-_UNREACHABLE: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.TooManyConnectionsError)
+_UNREACHABLE: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 @final
@@ -128,14 +134,34 @@ async def _run(request: Statement | WithSession, connection: Any) -> Any:
     return await _in_session(request.work, connection)
 
 
+@final
+class _Lent:
+    """The borrowed connection as SQLAlchemy gets it: everything but its end."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def close(self, **_: Any) -> None:
+        """Nothing: the pool closes."""
+
+    def terminate(self) -> None:
+        """Nothing: the pool terminates."""
+
+
 async def _in_session(work: Callable[[Session], Any], connection: Any) -> Any:
-    """Run a handler with a Session on the borrowed connection; its commits end only savepoints."""
+    """Run a handler with a Session on the borrowed connection; its commits end only savepoints.
+
+    Raises:
+        asyncpg.PostgresError: what SQLAlchemy made of it is undone.
+    """
 
     async def lend() -> Any:
-        return connection
+        return _Lent(connection)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=StaticPool)
-    opened: AsyncConnection = await engine.connect()
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=NullPool)
 
     def run(sync_connection: Any) -> Any:
         with Session(sync_connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
@@ -143,8 +169,15 @@ async def _in_session(work: Callable[[Session], Any], connection: Any) -> Any:
             session.commit()
             return result
 
-    async with opened.begin_nested():
-        return await opened.run_sync(run)
+    try:
+        # Inside the script's transaction its own begin and commit are those of a savepoint.
+        async with engine.begin() as opened:
+            return await opened.run_sync(run)
+    except DBAPIError as error:
+        cause = None if error.orig is None else error.orig.__cause__
+        if isinstance(cause, asyncpg.PostgresError):
+            raise cause from error
+        raise
 
 
 def _violation(error: Exception) -> Violation:

@@ -1,0 +1,1 @@
+"""Stage 5: query, preconditions and body."""
