@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from sqlalchemy import Column, Select, Table, TextClause
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.selectable import Alias, TableClause
 from sqlalchemy.sql.visitors import HasTraverseInternals
@@ -40,24 +40,32 @@ def check_statement(statement: Any, served: Tables, linking: Tables = ()) -> Non
     while waiting:
         element, ruled = waiting.pop()
         if isinstance(element, Select):
-            ruled = {*linking, *_ruled(element, linking)}
+            ruled = _ruled(element, linking, ruled)
         if not _is_whole(element, served, ruled):
             waiting += [(child, ruled) for child in _children(element)]
 
 
-def _ruled(statement: Select[Any], linking: Tables) -> Tables:
-    """The tables that stand in this SELECT as their mapped classes: a bare column of theirs is one of the same row."""
+def _ruled(statement: Select[Any], linking: Tables, outside: Tables) -> Tables:
+    """The tables whose bare columns are harmless in this SELECT, because the table stands there as its mapped class.
+
+    So it does when it stands in the SELECT around: a subquery with a FROM of its own is correlated to that.
+    """
     if statement._prefixes or statement._suffixes or statement._statement_hints:  # noqa: SLF001
         raise TypeError(f"Text in a statement goes past the rules; {_MEND}")
     columns = statement._raw_columns  # noqa: SLF001  # SQLAlchemy has no public accessor for these
     if any(element in linking or getattr(element, "table", None) in linking for element in columns):
         raise TypeError(f"A table between two others goes past the rules; {_MEND}")
-    entities = [_entity(element) for element in (*columns, *statement._from_obj)]  # noqa: SLF001
-    return {entity.local_table for entity in entities if isinstance(entity, Mapper)}
+    sources = (*columns, *statement._from_obj, *(join[0] for join in statement._setup_joins))  # noqa: SLF001
+    entities = [entity for entity in map(_entity, sources) if entity is not None]
+    mapped = {entity.local_table for entity in entities if isinstance(entity, Mapper)}
+    return {*linking, *mapped, *(outside if entities else ())}
 
 
 def _entity(element: Any) -> Any:
     """The mapper, or the alias of one, that an element belongs to; None for what is not the ORM's."""
+    relationship = getattr(element, "property", None)
+    if isinstance(relationship, RelationshipProperty):
+        return relationship.mapper
     return element._annotations.get("parententity")  # noqa: SLF001
 
 
@@ -75,7 +83,12 @@ def _is_whole(element: Any, served: Tables, ruled: Tables) -> bool:
         return True
     if isinstance(element, Column):
         return any(word in element._annotations for word in _MAPPED)  # noqa: SLF001
-    return isinstance(element, Alias) and mapper is not None and isinstance(element.element, Table)
+    if not isinstance(element, Alias) or mapper is None or not isinstance(element.element, Table):
+        return False
+    if isinstance(_entity(element), Mapper):
+        # SQLAlchemy's own alias, of a relationship to the same class; it puts the rules on the row outside instead.
+        raise TypeError(f"A class inside itself: write Model.relation.of_type(aliased(Model)), or {_MEND}")
+    return True
 
 
 def _children(element: Any) -> Iterable[Any]:
