@@ -31,7 +31,7 @@ FACTS = RequestFacts("token", None, None, "10.0.0.1", NOW.timestamp())
         (Person.account.in_(me.roles), {}, None, ()),
         (true(), {Comment.author: me.id}, None, ("me.id",)),
     ],
-    ids=str,
+    ids=["me", "known", "attribute", "nested", "roles", "set"],
 )
 def test_what_a_rule_uses_and_the_caller_lacks(
     where: ColumnElement[bool], values: Any, name: str | None, lacks: tuple[str, ...]
