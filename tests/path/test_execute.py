@@ -371,6 +371,20 @@ def test_a_check_of_several_fields(client: As, data: Path) -> None:
     assert audit(data) == []
 
 
+def test_a_check_of_one_field(client: As) -> None:
+    """It is reported on that field, whether it can be read as bounds or only the database understands it."""
+    cleo = client("cleo")
+    for answer, code in (
+        (cleo.post("/desks", json={"room_id": 1, "height": 59}), "range"),
+        (cleo.patch(desk(1), json={"height": 121}, headers=ANY), "range"),
+        (cleo.post("/desks", json={"room_id": 1, "depth": 61}), "check"),
+        (cleo.patch(desk(1), json={"depth": 61}, headers=ANY), "check"),
+    ):
+        pointer = "/height" if code == "range" else "/depth"
+        assert faults(answer, 422, "body_invalid") == {(pointer, code)}
+    assert cleo.patch(desk(1), json={"height": 60, "depth": 60}, headers=ANY).status_code == 200
+
+
 # Removing -------------------------------------------------------------------------------
 
 

@@ -79,6 +79,8 @@ class Desk(Base):
     made: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=made)
     changed: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), onupdate=changed)
     length: Mapped[int] = mapped_column(default=func.length("four"))
+    height: Mapped[int | None] = mapped_column(CheckConstraint("height BETWEEN 60 AND 120", name="height"))
+    depth: Mapped[int | None] = mapped_column(CheckConstraint("depth % 10 = 0", name="depth"))
     author: Mapped[str] = mapped_column(String(20))
     written: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     doc: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -147,7 +149,7 @@ api: Final = API(
 
 own = Room.owner == me.id
 in_own = Desk.room.has(own)
-FREE: Final = ["room_id", "parent_id", "name", "number", "weight", "low", "doc"]
+FREE: Final = ["room_id", "parent_id", "name", "number", "weight", "low", "height", "depth", "doc"]
 
 api.resource(
     Room,

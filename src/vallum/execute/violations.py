@@ -38,5 +38,10 @@ def _fields(violation: Violation, resource: Resource) -> tuple[str, ...]:
             for constraint in resource.table.constraints
             if constraint.name == violation.name and hasattr(constraint, "columns")
             for column in constraint.columns
+        ) or tuple(
+            # A check that is written inside a column stays with the column.
+            column.name
+            for column in resource.table.columns
+            if any(constraint.name == violation.name for constraint in column.constraints)
         )
     return tuple(by_column[c] for c in columns) if all(c in by_column for c in columns) else ()

@@ -62,7 +62,9 @@ def bounds_of(column: Column[object]) -> Bounds:
     bounds = NONE
     if not isinstance(column.table, Table):
         return bounds
-    for constraint in column.table.constraints:
+    # A check that is written inside a column stays with the column.
+    inside = [constraint for other in column.table.columns for constraint in other.constraints]
+    for constraint in (*column.table.constraints, *inside):
         # The check that belongs to an Enum or Boolean type says what the type says.
         if isinstance(constraint, CheckConstraint) and not constraint._type_bound:  # noqa: SLF001  # no public accessor
             bounds = _narrowed(bounds, _text(constraint), column)
