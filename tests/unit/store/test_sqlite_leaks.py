@@ -22,8 +22,14 @@ from vallum.store.sqlite import SqliteDatabase
 DESCRIPTORS: Final = Path("/dev/fd")
 
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("vallum")}
+def threads(before: set[int] | None = None) -> set[str]:
+    """Our threads by name, without those that other tests of this process had left running."""
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("vallum")]
+    return {thread.name for thread in ours if thread.ident not in (before or set())}
+
+
+def running() -> set[int]:
+    return {thread.ident for thread in threading.enumerate() if thread.ident is not None}
 
 
 def files_below(directory: Path) -> list[str]:
@@ -37,6 +43,7 @@ def files_below(directory: Path) -> list[str]:
 
 async def test_stop_closes_everything(path: Path) -> None:
     """Five rounds of inline reads, reads in threads, cancelled reads and writes: every thread and file is gone."""
+    before = running()
     for _ in range(5):
         async with opened(path, read_seconds=0.05) as database:
             results = await asyncio.gather(
@@ -48,19 +55,20 @@ async def test_stop_closes_everything(path: Path) -> None:
             cancelled = asyncio.create_task(database.read(Statement(ENDLESS, ())))
             await asyncio.sleep(0)
             cancelled.cancel()
-            assert threads() >= {"vallum-write"}
+            assert threads(before) >= {"vallum-write"}
             assert files_below(path.parent)
-        assert threads() == set()
+        assert threads(before) == set()
         assert files_below(path.parent) == []
 
 
 async def test_a_failed_start_closes_everything(path: Path) -> None:
     """The database is of another version: the writer had opened it already."""
+    before = running()
     async with opened(path) as database:
         await database.write(handle(lambda s: s.connection().exec_driver_sql("UPDATE vallum_meta SET value = '99'")))
     with pytest.raises(StoreError):
         await SqliteDatabase(path).start()
-    assert threads() == set()
+    assert threads(before) == set()
     assert files_below(path.parent) == []
 
 
