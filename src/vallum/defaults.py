@@ -200,6 +200,8 @@ HSTS_DEVELOPMENT_SECONDS: Final = 300
 PORT: Final = 8443
 HEADER_SECONDS: Final = 5.0
 """For the headers of a request, and how long an idle connection is kept."""
+STALLED_SECONDS: Final = 15.0
+"""How long a client may take nothing of an answer that waits for it; TCP_USER_TIMEOUT (RFC 5482)."""
 HEADER_BUFFER_BYTES: Final = 32 * KIB
 """Of the server, for one header section: MAX_HEADERS_BYTES, MAX_TARGET_BYTES and the bytes between them."""
 CONNECTIONS: Final = 1_024

@@ -24,6 +24,7 @@ from vallum.serve.master_key import read_master_key
 from vallum.serve.metrics import Metrics, Ops
 from vallum.serve.posture import refuse_unsafe
 from vallum.serve.settings import Settings, load
+from vallum.serve.stalls import end_stalled
 from vallum.serve.wire import Place, build_service
 from vallum.store.errors import StoreError
 from vallum.store.ports import Statement
@@ -32,6 +33,8 @@ REFUSALS: Final = (StoreError, DeclarationError, SettingsError, BadKey)
 """Errors that tell the operator what to mend: a traceback would only hide that."""
 PROBE: Final = Statement("SELECT value FROM vallum_meta WHERE key = 'schema'", ())
 PARENT_SECONDS: Final = 0.5
+LISTENING_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 0.05
 
 
 def place_of(settings: Settings) -> Place:
@@ -71,10 +74,12 @@ class Worker:
         _capture_logs(self.journal)
         self._service = build_service(api, place_of(settings), self.journal, time.time)
         self._application = Application(self._service)
+        self._port = settings.port if settings.unix_socket is None else None
         self._ops = Ops(settings.ops_port, metrics, self._probe) if settings.ops_port else None
         self._ready = ready
         self._parent = parent
         self._watch: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine function: a request is handed on without a frame of its own."""
@@ -112,14 +117,17 @@ class Worker:
         except OSError as error:
             await self._service.stop()  # its threads would keep the process alive
             raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
+        if self._port is not None:
+            self._listening = asyncio.create_task(_end_stalled(self._port))
         if self._parent is not None:
             self._watch = asyncio.create_task(self._stop_with(self._parent))
         self.journal.event("started", pid=os.getpid())
         self._ready()
 
     async def _stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._listening):
+            if task is not None:
+                task.cancel()
         if self._ops is not None:
             await self._ops.stop()
         await self._service.stop()
@@ -133,6 +141,14 @@ class Worker:
             await asyncio.sleep(PARENT_SECONDS)
         self.journal.record("error", "the parent process is gone", {})
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _end_stalled(port: int) -> None:
+    """The server listens a moment after it was told that this has started."""
+    for _ in range(round(LISTENING_SECONDS / LOOK_SECONDS)):
+        if end_stalled(port):
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _capture_logs(journal: Journal) -> None:
