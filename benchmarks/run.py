@@ -32,7 +32,7 @@ from rich.table import Table
 from school.seed import fill
 
 from vallum.serve.create import create_database
-from vallum.serve.wire import DATABASE_FILE
+from vallum.serve.files import DATABASE_FILE
 from vallum.store import principals
 from vallum.store.ports import Row, Statement
 from vallum.store.sqlite import SqliteFile

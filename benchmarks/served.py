@@ -21,8 +21,8 @@ from granian import Granian
 from vallum import Plan
 from vallum.declare.app import API
 from vallum.serve import run
+from vallum.serve.files import DATABASE_FILE
 from vallum.serve.settings import Settings, load
-from vallum.serve.wire import DATABASE_FILE
 
 SCHOOL: Final = Path(__file__).resolve().parent.parent / "examples" / "school"
 PLAN: Final = "bench"

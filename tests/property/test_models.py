@@ -22,8 +22,9 @@ from tests.unit.validate.things import Thing, access, things
 from vallum.declare.policy import CREATE, UPDATE
 from vallum.declare.resource import Field
 from vallum.refusals import Fault, Refusal
+from vallum.validate.columns import parse_text
 from vallum.validate.faults import pointer_of
-from vallum.validate.models import Models, parse_text
+from vallum.validate.models import Models
 from vallum.validate.strict_json import Json, parse
 
 models = Models()

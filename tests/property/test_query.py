@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vallum import defaults
 from vallum.refusals import QUERY_INVALID, Refusal
-from vallum.validate.query import OPERATORS, RESERVED, Filter, Query, parse_query
+from vallum.validate.query import OPERATORS, RESERVED, Filter, Query, read_query, refuse
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in RESERVED)
 VALUES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
@@ -44,6 +44,12 @@ PIECES = st.sampled_from(
         *("limit=", "sort=", "fields=", "after=", "count=exact", "10", "true"),
     ]
 )
+
+
+def parse_query(raw: str) -> Query:
+    query, found = read_query(raw)
+    refuse(found)
+    return query
 
 
 def outcome(raw: str) -> Query | Refusal:

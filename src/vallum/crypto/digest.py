@@ -5,11 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 
 
-def sha256_hex(data: bytes) -> str:
-    """64 hex digits."""
-    return sha256(data).hexdigest()
-
-
 def etag128(data: bytes) -> str:
     """The first 128 bits of SHA-256 as 32 hex digits: the opaque part of a strong ETag (RFC 9110 §8.8.3)."""
     return sha256(data).hexdigest()[:32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 
@@ -20,8 +19,3 @@ def request_id() -> str:
 def token_bytes(count: int) -> bytes:
     """`count` random bytes for a secret; 32 make a key."""
     return secrets.token_bytes(count)
-
-
-def constant_time_equal(one: bytes, other: bytes) -> bool:
-    """Whether both are equal, in a time that does not depend on where they differ."""
-    return hmac.compare_digest(one, other)

@@ -15,8 +15,6 @@ from vallum.declare.checks_finding import Finding, error, rule_place
 from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, NOW, TODAY, Operation, Rule
 from vallum.declare.resource import Resource
 
-READS: Final = Operation.READ
-WRITES: Final = Operation.CREATE | Operation.UPDATE
 RAW_PATTERNS: Final = frozenset(
     {
         operators.like_op,
@@ -163,7 +161,7 @@ def _field_findings(resource: Resource, rule: Rule, place: str) -> Iterator[Find
             f"It would let the primary key {', '.join(keys)} be changed.",
             "Leave the key out; where the same rule reads, give READ and UPDATE a rule each.",
         )
-    if READS not in operations:
+    if Operation.READ not in operations:
         fixed = [name for name in rule.fields if name in _never_written(resource)]
         if fixed:
             yield error(

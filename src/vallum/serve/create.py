@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from vallum.declare.app import API
+from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import cursor_secret, rotate
-from vallum.serve.wire import DATABASE_FILE, KEYS_FOLDER
 from vallum.store import migrations, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession

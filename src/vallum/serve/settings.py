@@ -194,16 +194,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
-    def issuer(self) -> str:
-        """`iss` of our tokens."""
-        return self.public_url
-
-    @property
-    def audience(self) -> str:
-        """`aud` of our tokens."""
-        return self.public_url
-
-    @property
     def behind_proxy(self) -> bool:
         """Whether somebody in front may terminate TLS."""
         return self.unix_socket is not None or bool(self.trusted_proxies)

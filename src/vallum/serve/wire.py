@@ -27,6 +27,7 @@ from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
 from vallum.serve.counters import WriteBehind
+from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.memory import AddressLimiter
 from vallum.store.ports import Database, Principals
@@ -38,9 +39,6 @@ from vallum.validate.models import Models
 from vallum.validate.stage import Validation
 
 Clock = Callable[[], float]
-
-DATABASE_FILE = "vallum.db"
-KEYS_FOLDER = "keys"
 
 
 @final

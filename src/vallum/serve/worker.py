@@ -16,7 +16,8 @@ from typing import Any, Final, final
 from vallum.crypto.errors import BadKey
 from vallum.declare.app import API
 from vallum.declare.errors import DeclarationError
-from vallum.serve.asgi import Application, Receive, Send
+from vallum.request import Receive
+from vallum.serve.asgi import Application, Send
 from vallum.serve.errors import SettingsError
 from vallum.serve.journal import STDERR, Journal
 from vallum.serve.load import load_api

@@ -150,7 +150,7 @@ def _postgres_bytes(_: Any, text: str) -> str:
     return f"replace(encode({text}, 'base64'), E'\\n', '')"
 
 
-# Float is no Numeric since SQLAlchemy 2.1. The order matters only where one type is another's child.
+# The order matters only where one type is another's child.
 _SQLITE: Final = (
     (types.Boolean, _sqlite_boolean),
     (types.DateTime, _sqlite_datetime),
@@ -158,7 +158,6 @@ _SQLITE: Final = (
     (types.Time, _sqlite_time),
     (types.Float, _sqlite_float),
     (types.Numeric, _sqlite_numeric),
-    (types.Float, _sqlite_numeric),
     (types.Uuid, _sqlite_uuid),
     (types.JSON, _sqlite_json),
     (types.LargeBinary, _sqlite_bytes),
@@ -170,7 +169,6 @@ _POSTGRESQL: Final = (
     (types.Time, _postgres_time),
     (types.Float, _as_is),
     (types.Numeric, _postgres_numeric),
-    (types.Float, _postgres_numeric),
     (types.Uuid, _postgres_text),
     (types.JSON, _as_is),
     (types.LargeBinary, _postgres_bytes),

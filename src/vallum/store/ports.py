@@ -122,10 +122,3 @@ class Database(Protocol):
         Raises:
             Refusal: what the script raised (nothing is written), BUSY when the queue is full.
         """
-
-
-class Keys(Protocol):
-    """The public keys that sign our access tokens."""
-
-    def signing_keys(self) -> Any:
-        """The present set of public keys, by kid (`crypto.jwk.KeySet`); revoked ones are not in it."""

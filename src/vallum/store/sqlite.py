@@ -60,14 +60,6 @@ class SqliteDatabase:
     def read(self, statement: Statement) -> Coroutine[Any, Any, list[Row]]:
         return self._reader.read(statement)
 
-    def read_now(self, statement: Statement) -> list[Row]:
-        """Read without awaiting, on the event loop's thread, bounded by time alone: for start-up.
-
-        Raises:
-            Refusal: QUERY_TIMEOUT, BUSY.
-        """
-        return self._reader.read_now(statement)
-
     def write(self, script: Callable[[], Script[T]]) -> Coroutine[Any, Any, T]:
         return self._writer.write(script)
 

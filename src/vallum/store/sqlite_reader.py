@@ -108,20 +108,6 @@ class SqliteReader:
                 self._leaves(error, statement.text)
         return await self._in_thread(statement)
 
-    def read_now(self, statement: Statement) -> list[Row]:
-        """Run it here, bounded by time alone: for start-up, where nothing else waits."""
-        inline = self._inline
-        if inline is None:
-            raise busy()
-        inline.ticks = 0
-        inline.run = _Run(monotonic() + self._limits.read_seconds)
-        try:
-            return inline.execute(statement.text, statement.arguments).fetchall()
-        except sqlite3.Error as error:
-            surface(error)
-        finally:
-            inline.run = _INLINE
-
     def _leaves(self, error: sqlite3.Error, text: str) -> None:
         """Return when a thread is to try again; remember a text that was too long."""
         code = primary_code(error)

@@ -23,8 +23,6 @@ from vallum.declare.plan import Claim, Plan, zone_of
 from vallum.throttle.gcra import MICROSECONDS, Pace, conform, microseconds
 from vallum.throttle.windows import HOUR_SECONDS, NEVER, Days, hour_start, still_counts
 
-__all__ = ["Budget", "Claim", "Tally"]
-
 LONGEST_DAY_SECONDS: Final = 49 * 3600
 """A date that came twice, with an hour's change; for a restored count, whose zone is not known yet."""
 

@@ -1,43 +1,12 @@
-"""JSON Merge Patch (RFC 7396) for rows.
+"""JSON Merge Patch (RFC 7396) of the documents in JSON columns.
 
-The body of a PATCH is an object of field → value. A field that is absent stays as it
-is; null writes NULL, since a column has no "absent". A field over a JSON column takes
-a patch of the JSON inside it, which is merged as the RFC says: there, null removes.
+The body of a PATCH is a merge patch of the row: a field that is absent stays as it is, and null writes NULL, since
+a column has no "absent" (`models.Models.change`). Inside the document of a JSON column null removes, as the RFC says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Final
-
-from vallum import defaults
-from vallum.refusals import BODY_INVALID, Fault, Refusal
 from vallum.validate.strict_json import Json
-
-_OBJECT_EXPECTED: Final = Fault("", "object", "The body is an object of field and value.")
-
-
-def members(body: Json, declared: Container[str]) -> dict[str, Json]:
-    """The changes that `body` asks for: field → value, or for a JSON column → patch.
-
-    Args:
-        body: the parsed body.
-        declared: the fields that this caller may write; any other does not exist for them.
-
-    Raises:
-        Refusal: BODY_INVALID when the body is no object, or naming every field that is not declared.
-    """
-    if not isinstance(body, dict):
-        raise Refusal(BODY_INVALID, faults=(_OBJECT_EXPECTED,))
-    unknown = [name for name in body if name not in declared]
-    if unknown:
-        raise Refusal(BODY_INVALID, faults=tuple(map(_unknown_field, unknown[: defaults.MAX_FAULTS])))
-    return body
-
-
-def _unknown_field(name: str) -> Fault:
-    escaped = name.replace("~", "~0").replace("/", "~1")  # RFC 6901 §3
-    return Fault(f"/{escaped}", "unknown_field", "There is no such field.")
 
 
 def merge(target: Json, patch: Json) -> Json:

@@ -21,10 +21,8 @@ from vallum.authorise.rights import Access
 from vallum.declare.resource import Field, Resource
 from vallum.declare.route import Verb
 from vallum.refusals import BODY_INVALID, Fault, Refusal
-from vallum.validate.columns import annotation_of, parse_text
+from vallum.validate.columns import annotation_of
 from vallum.validate.faults import UNKNOWN_FIELD, fault, faults_of, pointer_of
-
-__all__ = ["Models", "parse_text"]
 
 Adapter = TypeAdapter[dict[str, Any]]
 

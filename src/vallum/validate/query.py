@@ -88,17 +88,6 @@ class Query:
 _PLAIN: Final = Query()
 
 
-def parse_query(raw: str) -> Query:
-    """:func:`read_query`, when it is without fault.
-
-    Raises:
-        Refusal: QUERY_INVALID with every fault, the first `MAX_FAULTS` of them.
-    """
-    query, faults = read_query(raw)
-    refuse(faults)
-    return query
-
-
 def read_query(raw: str) -> tuple[Query, list[Fault]]:
     """The query of a list, and its faults; a parameter with a fault is left out.
 
@@ -121,17 +110,6 @@ def read_query(raw: str) -> tuple[Query, list[Fault]]:
     return query, reader.faults
 
 
-def parse_fields(raw: str) -> tuple[str, ...] | None:
-    """:func:`read_fields`, when it is without fault.
-
-    Raises:
-        Refusal: QUERY_INVALID with every fault.
-    """
-    fields, faults = read_fields(raw)
-    refuse(faults)
-    return fields
-
-
 def read_fields(raw: str) -> tuple[tuple[str, ...] | None, list[Fault]]:
     """The query of an item, which takes `fields` only; None when it is absent or faulty. And the faults."""
     if not raw:
@@ -143,16 +121,16 @@ def read_fields(raw: str) -> tuple[tuple[str, ...] | None, list[Fault]]:
     return fields, reader.faults
 
 
-def reject_query(raw: str, allowed: frozenset[str] = frozenset()) -> None:
-    """For routes that take no query, or no other parameter than `allowed`.
+def reject_query(raw: str) -> None:
+    """For routes that take no query.
 
     Raises:
-        Refusal: QUERY_INVALID naming every parameter that is not allowed, malformed or repeated.
+        Refusal: QUERY_INVALID naming every parameter.
     """
     if not raw:
         return
     reader = _Reader()
-    reader.unknown([name for name in reader.split(raw) if name not in allowed])
+    reader.unknown(reader.split(raw))
     refuse(reader.faults)
 
 

@@ -22,8 +22,9 @@ from vallum.refusals import (
 )
 from vallum.request import Request
 from vallum.validate.body import read_body
+from vallum.validate.columns import parse_text
 from vallum.validate.cursor import Cursors, context_of
-from vallum.validate.models import Models, parse_text
+from vallum.validate.models import Models
 from vallum.validate.preconditions import EntityTags, parse_entity_tags
 from vallum.validate.query import Filter, Query, read_fields, read_query, refuse, reject_query
 from vallum.validate.strict_json import parse

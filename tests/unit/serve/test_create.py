@@ -14,7 +14,7 @@ from tests.unit.serve import tiny
 from tests.unit.serve.served import ROOT
 
 from vallum.serve import create
-from vallum.serve.wire import DATABASE_FILE
+from vallum.serve.files import DATABASE_FILE
 from vallum.store.errors import StoreError
 from vallum.store.sqlite_file import check_file
 

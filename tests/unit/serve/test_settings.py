@@ -54,7 +54,7 @@ def test_production_is_the_default() -> None:
 def test_development_answers_to_localhost() -> None:
     """The public URL is localhost at the port, and the three names of this machine are allowed hosts."""
     found = load({"dev": True, "port": 9443})
-    assert found.public_url == found.issuer == found.audience == "https://localhost:9443"
+    assert found.public_url == "https://localhost:9443"
     assert found.allowed_hosts == ("localhost:9443", "127.0.0.1:9443", "[::1]:9443")
     assert (found.ops_port, found.log_format) == (9444, "pretty")
 

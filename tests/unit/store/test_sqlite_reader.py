@@ -180,7 +180,7 @@ async def test_a_lock_is_waited_for_in_a_thread(path: Path, database: SqliteData
     await database.read(SHORT)
     statement = Statement("SELECT count(*) FROM item", ())
     text = statement.text
-    assert database.read_now(Statement("PRAGMA busy_timeout", ())) == [(0,)]
+    assert await database.read(Statement("PRAGMA busy_timeout", ())) == [(0,)]
     reader = reader_of(database)
     inline = reader._inline
 
@@ -200,19 +200,6 @@ async def test_a_lock_is_waited_for_in_a_thread(path: Path, database: SqliteData
     finally:
         reader._inline = inline
     assert text not in reader._slow
-
-
-async def test_read_now_is_bounded_by_time_alone(path: Path) -> None:
-    """It may take longer than an inline read and not longer than a read; the inline bound is back afterwards."""
-    async with opened(path, read_seconds=60.0) as database:
-        assert database.read_now(LONG) == [(40_000,)]
-        assert list(reader_of(database)._slow) == []
-        await database.read(LONG)
-        assert list(reader_of(database)._slow) == [COUNT_TO]
-    async with opened(path, read_seconds=0.3) as database:
-        with pytest.raises(Refusal) as caught:
-            database.read_now(ENDLESS_READ)
-        assert caught.value.reason is QUERY_TIMEOUT
 
 
 async def test_reads_go_on_while_a_write_waits_for_the_disk(database: SqliteDatabase) -> None:

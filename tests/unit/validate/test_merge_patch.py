@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum import defaults
-from vallum.refusals import BODY_INVALID, Fault, Refusal
-from vallum.validate.merge_patch import members, merge
+from vallum.validate.merge_patch import merge
 from vallum.validate.strict_json import Json
 
 APPENDIX_A: list[dict[str, Any]] = [
@@ -25,13 +23,6 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=1), inner, max_size=3),
     max_leaves=12,
 )
-
-
-def refused(body: Json) -> tuple[Fault, ...]:
-    with pytest.raises(Refusal) as caught:
-        members(body, {"name", "notes"})
-    assert caught.value.reason is BODY_INVALID
-    return caught.value.faults
 
 
 def test_the_appendix_is_whole() -> None:
@@ -77,35 +68,3 @@ def test_merging_twice_changes_nothing_more(target: Json, patch: Json) -> None:
     once = merge(target, patch)
     assert merge(once, patch) == once
     assert (target, patch) == before
-
-
-def test_a_body_names_declared_fields() -> None:
-    """What is absent stays absent, and null stays null: the column is written NULL."""
-    assert members({"notes": None, "name": {"a": None}}, {"name", "notes", "born"}) == {
-        "notes": None,
-        "name": {"a": None},
-    }
-    assert members({}, {"name"}) == {}
-
-
-@pytest.mark.parametrize("body", [None, True, 1, "name", ["name"], []])
-def test_a_body_that_is_no_object_is_refused(body: Json) -> None:
-    """RFC 7396 would replace the whole resource by it; a row cannot be."""
-    assert [(fault.pointer, fault.code) for fault in refused(body)] == [("", "object")]
-
-
-def test_every_undeclared_field_is_named() -> None:
-    """As JSON pointers, in which / and ~ are escaped (RFC 6901 §3)."""
-    faults = refused({"id": 1, "name": "x", "a/b": 1, "m~n": 1, "~1": 1, "": 1})
-    assert [(fault.pointer, fault.code) for fault in faults] == [
-        ("/id", "unknown_field"),
-        ("/a~1b", "unknown_field"),
-        ("/m~0n", "unknown_field"),
-        ("/~01", "unknown_field"),
-        ("/", "unknown_field"),
-    ]
-
-
-def test_not_more_faults_are_listed_than_fit() -> None:
-    """A body of a thousand wrong names gets a bounded answer."""
-    assert len(refused({f"f{number}": 1 for number in range(1000)})) == defaults.MAX_FAULTS
