@@ -22,7 +22,8 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 UPGRADE ?=
 
-# A relative DATA is meant from where make was called.
+# A relative DATA is meant from where make was called; not every shell replaces the ~ of DATA=~/….
+override DATA := $(patsubst ~/%,$(HOME)/%,$(DATA))
 ifeq ($(filter /%,$(DATA)),)
 override DATA := $(CURDIR)/$(DATA)
 endif
@@ -72,7 +73,7 @@ venv: $(DEV) $(PROJECT)
 
 .PHONY: demo
 demo: $(RUN) $(PROJECT)
-	@cd examples/school && exec "$(CURDIR)/$(BIN)/python" -m school.demo --data "$(DATA)" --port "$(PORT)"
+	@exec "$(CURDIR)/$(BIN)/python" -P examples/school/school/demo.py --data "$(DATA)" --port "$(PORT)"
 
 .PHONY: bench
 bench: $(DEV) $(PROJECT)

@@ -1,10 +1,13 @@
-"""`python -m school.demo --data DIR --port N`: fill a school when there is none, say what to try, and serve it."""
+"""`python school/demo.py --data DIR --port N`: fill a school when there is none, serve it, and say what to try.
+
+It needs nothing but the standard library, so that a start does not load the school twice.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+HOME: Final = Path(__file__).resolve().parents[1]
+"""Where vallum.toml names the application."""
 DATABASE: Final = "vallum.db"
 CERTIFICATE: Final = "dev-ca.pem"
 JSON: Final = ("-H", "Content-Type: application/json", "-d")
@@ -79,7 +84,7 @@ def strangers(shell: Shell) -> list[Practice]:
             shell.answer("/students/17", "student-17", "-X", "DELETE"),
         ),
         Practice(
-            "A method that does not exist; Allow lists what does.",
+            "A method that does not exist. Allow lists what does.",
             405,
             shell.answer("/students", "student-17", "-i", "-X", "PUT"),
         ),
@@ -92,9 +97,11 @@ def reading(shell: Shell) -> list[Practice]:
     page = shell.curl("/students?limit=3", "teacher-17")
     following = shell.answer("/students?limit=3&after=CURSOR", "teacher-17").replace("CURSOR'", '\'"$cursor"')
     return [
-        Practice("A student's list of students has one entry.", 200, shell.answer("/students", "student-17")),
         Practice(
-            "Another student's record is not there, exactly like one that does not exist.",
+            "The list of students that a student gets has one entry.", 200, shell.answer("/students", "student-17")
+        ),
+        Practice(
+            "The record of another student is not there, exactly like one that does not exist.",
             404,
             shell.answer("/students/18", "student-17"),
         ),
@@ -103,7 +110,7 @@ def reading(shell: Shell) -> list[Practice]:
             "A teacher sees the own class, a page at a time…", 200, shell.answer("/students?limit=3", "teacher-17")
         ),
         Practice(
-            "…and the next page; the cursor is sealed and good for this teacher and this list only.",
+            "…and the next page. The cursor is sealed, and good for this teacher and this list only.",
             200,
             f"cursor=$({page} | {pick}); {following}",
         ),
@@ -159,28 +166,59 @@ def demo_text(base_url: str, ca_path: Path, data: Path) -> str:
         "nothing is installed on this machine. The authority's certificate is",
         f"  {ca_path}",
         "",
-        "Paste any of these into another terminal. Tokens are made as the command runs.",
+        "Paste any of these into another terminal. Tokens are made as the command runs. Ctrl-C here stops the server.",
     ]
     for practice in practices(shell):
         lines += ["", f"# {practice.status}: {practice.shows}", practice.command]
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Never returns: the server takes the place of this process."""
-    parser = argparse.ArgumentParser(prog="python -m school.demo", description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C; the exit code."""
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the database and the keys")
     parser.add_argument("--port", type=int, default=8443)
     given = parser.parse_args(arguments)
     data = given.data.resolve()
-    vallum = str(program())
-    if not (data / DATABASE).exists():
-        create = [vallum, "db", "create", "--seed", "--dev", "--data", str(data)]
-        subprocess.run(create, check=True)  # noqa: S603  # our own program, without a shell
-    print(demo_text(f"https://localhost:{given.port}", data / CERTIFICATE, data), flush=True)
-    serve = [vallum, "serve", "--dev", "--data", str(data), "--port", str(given.port)]
-    os.execv(vallum, serve)  # noqa: S606  # a shell between would keep signals from the server
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, leave)
+    place = ["--dev", "--data", str(data), "--port", str(given.port)]
+    try:
+        if not (data / DATABASE).exists():
+            print(f"Filling a school in {data}", flush=True)
+            code = run(["db", "create", "--seed", *place])
+            if code:
+                return code
+        return run(["serve", *place], preface=demo_text(f"https://localhost:{given.port}", data / CERTIFICATE, data))
+    except KeyboardInterrupt:
+        return 130
+
+
+def leave(*_: object) -> None:
+    """Whatever signal it is, what runs here is stopped in order."""
+    raise KeyboardInterrupt
+
+
+def run(arguments: Sequence[str], preface: str = "") -> int:
+    """Run a command of Vallum to its end, or until somebody stops this; its exit code.
+
+    Args:
+        preface: printed as soon as the command says something, which a server does when it answers.
+    """
+    # In a session of its own: a signal of the terminal comes here alone, and the command is stopped once, in order.
+    with subprocess.Popen(  # noqa: S603  # our own program, without a shell
+        [program(), *arguments], cwd=HOME, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as command:
+        try:
+            for line in command.stdout or ():
+                print(preface + line, end="", flush=True)
+                preface = ""
+            return command.wait()
+        except KeyboardInterrupt:
+            command.send_signal(signal.SIGINT)
+            return command.wait()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

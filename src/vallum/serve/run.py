@@ -178,12 +178,12 @@ def _alone(data: Path) -> Iterator[None]:
 
 def _check_free(settings: Settings) -> None:
     """Granian shares a port with whoever listens on it in the same way, without a word."""
-    if settings.ops_port:
-        _check_port(OPS_HOST, settings.ops_port, "ops-port-taken", "set another `ops_port`, or 0 for none.")
     if settings.unix_socket is None:
         _check_port(settings.host, settings.port, "port-taken", "choose another one.")
     else:
         _check_socket(settings, settings.unix_socket)
+    if settings.ops_port:
+        _check_port(OPS_HOST, settings.ops_port, "ops-port-taken", "set another `ops_port`, or 0 for none.")
 
 
 def _check_port(host: str, port: int, identifier: str, mend: str) -> None:
