@@ -29,8 +29,8 @@ from typing import Any, Final, final
 import served
 from rich.console import Console
 from rich.table import Table
-from school.seed import fill
 
+from school.seed import fill
 from vallum.serve.create import create_database
 from vallum.serve.files import DATABASE_FILE
 from vallum.store import principals
@@ -206,7 +206,9 @@ def drive(server: Server, path: str, token: str, seconds: int) -> Measured:
 
 def report(results: Sequence[Sequence[Measured]], console: Console) -> None:
     """The table, and whether the goal is met."""
-    table = Table(title=f"medians of {ROUNDS} runs of {SECONDS} s, in turns, {CONNECTIONS} connections, one worker each")
+    table = Table(
+        title=f"medians of {ROUNDS} runs of {SECONDS} s, in turns, {CONNECTIONS} connections, one worker each"
+    )
     table.add_column("")
     for heading in ("requests/s", "of bare", "CPU µs a request", "of bare", "p50 µs", "p99 µs"):
         table.add_column(heading, justify="right")

@@ -11,8 +11,8 @@ import json
 import sqlite3
 import sys
 import time
-from functools import partial
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -86,9 +86,7 @@ class Bare:
         text, arguments = self._statements[scope["path"]]
         rows = self._cursor.execute(text, arguments).fetchall()
         body = f'{{"items":[{",".join([row[0] for row in rows[1:11]])}]}}'.encode()
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})
 
     async def _lifespan(

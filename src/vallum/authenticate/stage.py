@@ -12,8 +12,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Final, Protocol, final
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol, final
 
 from vallum import defaults
 from vallum.crypto import access_token
@@ -42,8 +42,7 @@ ANONYMOUS: Final = Principal(id=None, plan="anonymous")
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(NamedTuple):
     """The caller is known, or known to be anonymous on a route that allows it.
 
     `digest` is that of the credential, by which it is remembered; None without one.

@@ -5,8 +5,7 @@ learns no schema from error messages.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from vallum import defaults
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
@@ -22,8 +21,7 @@ from vallum.throttle.stage import Metered
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Authorised:
+class Authorised(NamedTuple):
     """The caller's roles allow this verb on this route; on which rows and fields, the statement decides.
 
     Attributes:

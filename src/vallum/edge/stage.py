@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 from vallum import defaults
 from vallum.declare.route import Route
@@ -24,8 +24,7 @@ from vallum.request import Receive, Request
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The bytes are a request that this service may look at.
 
     Attributes:

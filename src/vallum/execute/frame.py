@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ParamSpec, final
 
 from vallum import defaults
 from vallum.authorise.rights import Rights
@@ -17,6 +17,8 @@ from vallum.execute.shape import KEY
 from vallum.store.codec import to_driver
 from vallum.store.ports import Principal, Value
 from vallum.store.sql import DialectName, Prepared
+
+P = ParamSpec("P")
 
 
 @final
@@ -32,11 +34,11 @@ class Plans:
         self._limit = limit
         self._kept: OrderedDict[object, Prepared] = OrderedDict()
 
-    def get(self, key: object, build: Callable[[], Prepared]) -> Prepared:
-        """The statement under `key`, built when it is not there."""
+    def get(self, key: object, build: Callable[P, Prepared], *args: P.args, **kwargs: P.kwargs) -> Prepared:
+        """The statement under `key`: `build(…)` makes it when it is not there."""
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = build()
+            found = self._kept[key] = build(*args, **kwargs)
             if len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
         else:
@@ -48,10 +50,13 @@ class Plans:
 class Values(dict[str, Any]):
     """What the parameters of a request's statements are bound to; the clock is read only by rules that ask for it."""
 
+    __slots__ = ("_now",)
+
     def __init__(self, principal: Principal, now: float) -> None:
         self[ME_ID] = principal.id
-        for name, value in principal.attributes.items():
-            self[ME_ATTRIBUTE + name] = value
+        if principal.attributes:
+            for name, value in principal.attributes.items():
+                self[ME_ATTRIBUTE + name] = value
         self._now = now
 
     def __missing__(self, name: str) -> Any:
@@ -89,8 +94,13 @@ class Frame:
 
     def key_values(self, resource: Resource, key: tuple[Any, ...]) -> Values:
         """The values of this frame with a row's key, as the driver takes it."""
-        found: dict[str, Value] = {}
-        for index, (name, value) in enumerate(zip(resource.key, key, strict=True)):
-            convert = to_driver(resource.fields[name], self.dialect)
-            found[f"{KEY}{index}"] = value if convert is None or value is None else convert(value)
-        return self.values.with_(found)
+        return self.values.with_(key_values(resource, key, self.dialect))
+
+
+def key_values(resource: Resource, key: tuple[Any, ...], dialect: DialectName) -> dict[str, Value]:
+    """A row's key, as the driver takes it."""
+    found: dict[str, Value] = {}
+    for index, (name, value) in enumerate(zip(resource.key, key, strict=True)):
+        convert = to_driver(resource.fields[name], dialect)
+        found[f"{KEY}{index}"] = value if convert is None or value is None else convert(value)
+    return found

@@ -8,8 +8,7 @@ branch that holds it, so the union of the branches' tops contains the page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from vallum.authorise.rights import Access
 from vallum.declare.resource import Resource
@@ -22,8 +21,7 @@ LIMIT: Final = "page_limit"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ListShape:
+class ListShape(NamedTuple):
     """What makes two lists the same statement.
 
     Attributes:
@@ -31,14 +29,14 @@ class ListShape:
         filters: (field, operator) in the order of the query.
         sort: (field, descending), without the tie-break.
         after: which values of the cursor are NULL; None on a first page.
-        count: whether the exact count is asked for.
+        counted: whether the exact count is asked for.
     """
 
     fields: tuple[str, ...]
     filters: tuple[FilterShape, ...]
     sort: tuple[tuple[str, bool], ...]
     after: tuple[bool, ...] | None
-    count: bool
+    counted: bool
 
 
 def list_statement(resource: Resource, access: Access, shape: ListShape, dialect: DialectName) -> Prepared:
@@ -51,7 +49,7 @@ def list_statement(resource: Resource, access: Access, shape: ListShape, dialect
     else:
         page = _united(resource, access, shape, terms, conditions, parts, dialect)
     count = sql("NULL")
-    if shape.count:
+    if shape.counted:
         whole = sql("SELECT count(*) AS n FROM ", table_of(resource, dialect), " WHERE ", any_of(conditions))
         count = sql("(SELECT CAST(counted.n AS TEXT) FROM (", whole, ") counted)")
     header = sql("SELECT NULL, ", epoch_sql(), ", ", count, ", NULL" * len(terms))

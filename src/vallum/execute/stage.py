@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
@@ -14,7 +14,7 @@ from vallum.crypto.digest import etag128
 from vallum.execute import handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
-from vallum.execute.frame import Frame, Moved, Plans, Values
+from vallum.execute.frame import Frame, Moved, Plans, Values, key_values
 from vallum.execute.handlers import Result
 from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
@@ -38,19 +38,19 @@ from vallum.validate.stage import (
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A page: JSON texts of the rows, the order terms of the last one when there are more, the count if asked for."""
+class Listed(NamedTuple):
+    """A page: JSON texts of the rows, the order terms of the last one when there are more, the
+    number of all rows if asked for.
+    """
 
     intent: ListIntent
     rows: list[str]
     more: tuple[Any, ...] | None
-    count: int | None
+    total: int | None
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One row, and its entity tag over everything that the caller may read."""
 
     intent: ItemIntent
@@ -59,8 +59,7 @@ class Found:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(NamedTuple):
     """A new row: the parts of its key, and what the caller sees of it."""
 
     intent: CreateIntent
@@ -70,8 +69,7 @@ class Created:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(NamedTuple):
     """What the caller sees of a row after its change."""
 
     intent: ChangeIntent
@@ -80,16 +78,14 @@ class Changed:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(NamedTuple):
     """The row is gone."""
 
     intent: RemoveIntent
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """What a handler or a public route answers; no body when `body` is None."""
 
     intent: ActIntent | PublicIntent
@@ -168,24 +164,24 @@ async def check_current(identified: Identified, principals: Principals) -> None:
 
 
 async def _list(intent: ListIntent, execution: Execution) -> Listed:
-    query, resource, access = intent.query, intent.resource, intent.access
+    authorised, resource, access, query, fields, filters, after = intent
     shape = ListShape(
-        intent.fields,
-        tuple([(name, operator) for name, operator, _ in intent.filters]),
+        fields,
+        tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
         query.sort,
-        None if intent.after is None else tuple([value is None for value in intent.after]),
+        None if after is None else tuple([value is None for value in after]),
         query.count is not None,
     )
-    dialect = execution.dialect
-    key = (access, shape)
-    prepared = execution.plans.get(key, lambda: list_statement(resource, access, shape, dialect))
-    identified = intent.authorised.metered.identified
+    prepared = execution.plans.get((access, shape), list_statement, resource, access, shape, execution.dialect)
+    identified = authorised.metered.identified
     values = Values(identified.principal, identified.admitted.request.received_at)
     values[LIMIT] = query.limit + 1
-    for index, (_, _, value) in enumerate(intent.filters):
-        values[f"{FILTER}{index}"] = value
-    for index, value in enumerate(intent.after or ()):
-        values[f"{AFTER}{index}"] = value
+    if filters:
+        for index, (_, _, value) in enumerate(filters):
+            values[f"{FILTER}{index}"] = value
+    if after is not None:
+        for index, value in enumerate(after):
+            values[f"{AFTER}{index}"] = value
     rows = await execution.database.read(prepared.bind(values))
     header = rows[0]
     _same_epoch(identified, header[1])
@@ -196,10 +192,12 @@ async def _list(intent: ListIntent, execution: Execution) -> Listed:
 
 async def _item(intent: ItemIntent, execution: Execution) -> Found:
     resource, access, dialect = intent.resource, intent.access, execution.dialect
-    prepared = execution.plans.get((access, "item"), lambda: item_statement(resource, access, dialect))
-    frame = frame_of(intent.authorised, execution)
-    rows = await execution.database.read(prepared.bind(frame.key_values(resource, intent.key)))
-    _same_epoch(intent.authorised.metered.identified, rows[0][1])
+    prepared = execution.plans.get((access, "item"), item_statement, resource, access, dialect)
+    identified = intent.authorised.metered.identified
+    values = Values(identified.principal, identified.admitted.request.received_at)
+    values.update(key_values(resource, intent.key, dialect))
+    rows = await execution.database.read(prepared.bind(values))
+    _same_epoch(identified, rows[0][1])
     if len(rows) == 1:
         raise Refusal(NOT_FOUND)
     text: str = rows[1][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 from urllib.parse import quote
 
 from vallum.authenticate.stage import Identified
@@ -17,7 +17,7 @@ from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
 from vallum.request import Request
 from vallum.respond.headers import FixedHeaders, Header
 from vallum.throttle.stage import Metered
-from vallum.validate.cursor import Cursors
+from vallum.validate.cursor import Cursors, context_of
 
 Ticket: TypeAlias = Admitted | Identified | Metered | Authorised | None
 """The last ticket before a refusal."""
@@ -26,8 +26,7 @@ REALM: Final = b'Bearer realm="api"'
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Status, header fields and body, ready for the server."""
 
     status: int
@@ -83,12 +82,14 @@ def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, l
     headers = list(response.fixed.json)
     cursor = b"null"
     if outcome.more is not None:
-        text = response.cursors.make(outcome.more, outcome.intent.context)
+        intent = outcome.intent
+        caller = intent.authorised.metered.identified.principal.id
+        text = response.cursors.make(outcome.more, context_of(caller, request.path, intent.query))
         cursor = f'"{text}"'.encode()
-        kept = [p for p in request.query.split("&") if p and not p.startswith("after=")]
-        target = f"{response.public_url}{request.path}?{'&'.join([*kept, f'after={text}'])}"
+        kept = [f"{p}&" for p in request.query.split("&") if p and not p.startswith("after=")] if request.query else ()
+        target = f"{response.public_url}{request.path}?{''.join(kept)}after={text}"
         headers.append((b"link", f'<{target}>; rel="next"'.encode()))
-    count = b"" if outcome.count is None else b',"count":%d' % outcome.count
+    count = b"" if outcome.total is None else b',"count":%d' % outcome.total
     body = b"".join((b'{"items":[', ",".join(outcome.rows).encode(), b'],"next":', cursor, count, b"}"))
     return 200, headers, body
 

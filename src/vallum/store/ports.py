@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, final
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, final
 
 Value = Any
 """What a driver takes and gives: None, int, float, str, bytes (PostgreSQL: also its own types)."""
@@ -18,8 +18,7 @@ T = TypeVar("T")
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """Text in the store's dialect with its positional arguments."""
 
     text: str

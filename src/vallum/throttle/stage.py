@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from vallum.authenticate.stage import Identified
 from vallum.declare.plan import Claim, Plan
@@ -18,8 +17,7 @@ STRANGER: Final = "\n"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Metered:
+class Metered(NamedTuple):
     """The request is counted and within the caller's budget.
 
     `limits` are the header fields that tell the caller so, on whatever answer follows.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, final
+from typing import Any, final
+
+from pydantic_core import to_json
 
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.sealed import Sealer
 from vallum.refusals import CURSOR_INVALID, Refusal
-
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=str).encode
+from vallum.validate.query import Query
 
 
 @final
@@ -26,7 +27,7 @@ class Cursors:
 
     def make(self, values: Sequence[Any], context: bytes) -> str:
         """Seal the order terms of the last row of a page."""
-        return self._sealer.seal(_ENCODE(values).encode(), context)
+        return self._sealer.seal(to_json(values, inf_nan_mode="constants", fallback=str), context)
 
     def open(self, cursor: str, context: bytes, length: int) -> tuple[Any, ...]:
         """The order terms behind a cursor; `length` is how many this list has.
@@ -43,6 +44,7 @@ class Cursors:
         return tuple(values)
 
 
-def context_of(caller: str | None, path: str, filters: Sequence[Any], sort: Sequence[Any]) -> bytes:
+def context_of(caller: str | None, path: str, query: Query) -> bytes:
     """What a cursor is bound to; `repr` keeps the parts apart whatever they contain."""
-    return repr((caller, path, filters, sort)).encode()
+    filters = [(f.name, f.operator, f.values) for f in query.filters]
+    return repr((caller, path, filters, query.sort)).encode()

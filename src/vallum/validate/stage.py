@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authorise.rights import Access
@@ -31,15 +31,13 @@ from vallum.validate.strict_json import parse
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ListIntent:
+class ListIntent(NamedTuple):
     """A page of a collection.
 
     Attributes:
         fields: shown, in the resource's order.
         filters: (field, operator, value), validated.
         after: the driver's values of the cursor, or None for the first page.
-        context: what the next cursor is bound to.
     """
 
     authorised: Authorised
@@ -49,12 +47,10 @@ class ListIntent:
     fields: tuple[str, ...]
     filters: tuple[tuple[str, str, Any], ...]
     after: tuple[Any, ...] | None
-    context: bytes
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ItemIntent:
+class ItemIntent(NamedTuple):
     """One row. `fields` is None for all of them."""
 
     authorised: Authorised
@@ -66,8 +62,7 @@ class ItemIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CreateIntent:
+class CreateIntent(NamedTuple):
     """A new row with these values by field."""
 
     authorised: Authorised
@@ -77,8 +72,7 @@ class CreateIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ChangeIntent:
+class ChangeIntent(NamedTuple):
     """New values for a row in the state of `if_match`."""
 
     authorised: Authorised
@@ -90,8 +84,7 @@ class ChangeIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RemoveIntent:
+class RemoveIntent(NamedTuple):
     """A row to be removed."""
 
     authorised: Authorised
@@ -102,8 +95,7 @@ class RemoveIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ActIntent:
+class ActIntent(NamedTuple):
     """A handler to be called: with a row (`access` and `key`) or without."""
 
     authorised: Authorised
@@ -114,8 +106,7 @@ class ActIntent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PublicIntent:
+class PublicIntent(NamedTuple):
     """A fixed answer."""
 
     authorised: Authorised
@@ -196,17 +187,13 @@ def _list(authorised: Authorised, resource: Resource, access: Access, validation
         faults += [_unknown("fields", name) for name in query.fields if name not in access.granted]
     refuse(faults)
     fields = _shown(resource, access, query.fields)
-    context = _context(identified.principal.id, request, query)
     after = None
     if query.after is not None:
+        context = context_of(identified.principal.id, request.path, query)
         named = {name for name, _ in query.sort}
         length = len(query.sort) + sum(1 for name in resource.key if name not in named)
         after = validation.cursors.open(query.after, context, length)
-    return ListIntent(authorised, resource, access, query, fields, filters, after, context)
-
-
-def _context(caller: str | None, request: Request, query: Query) -> bytes:
-    return context_of(caller, request.path, [(f.name, f.operator, f.values) for f in query.filters], query.sort)
+    return ListIntent(authorised, resource, access, query, fields, filters, after)
 
 
 def _shown(resource: Resource, access: Access, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
