@@ -15,11 +15,10 @@ from vallum.authorise.evaluator import expression_of
 from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about, lacking
 from vallum.authorise.evaluator_select import Row, same
 from vallum.authorise.evaluator_values import UnsupportedExpression
-from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, ME_ROLES, NOW, TODAY, Operation, Rule
+from vallum.declare.policy import ANYONE, Operation, Rule, word_of
 
 PARAMETER: Final = re.compile(r":(\w+)|__\[POSTCOMPILE_(\w+)\]")
-WORDS: Final = {ME_ID: "me.id", ME_ROLES: "me.roles", NOW: "now", TODAY: "today"}
-
+"""A parameter in the text of a compiled expression, or a list of them."""
 
 Verdict = Literal["true", "false", "null", "unknown", "grants", "applies", "no", "allowed", "refused", "not found", ""]
 
@@ -99,7 +98,7 @@ def _operation(operation: Operation | None) -> str:
 
 
 def _rule(prefix: str, rule: Rule, operation: Operation | None, question: Question, row: Row) -> Iterator[Line]:
-    roles = ", ".join("ANYONE" if role is ANYONE else str(role) for role in rule.roles)
+    roles = ", ".join(map(str, rule.roles))
     fields = "" if rule.fields is None else f" on {', '.join(rule.fields) or 'no field'}"
     text = f"{prefix}{rule.effect} {roles} {_operation(operation)}{fields}"
     caller = question.evaluator.caller
@@ -151,11 +150,7 @@ def _text(expression: ColumnElement[Any], question: Question, row: Row) -> str:
 
     def constant(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        if name in WORDS:
-            return WORDS[name]
-        if name.startswith(ME_ATTRIBUTE):
-            return f'me.attr["{name.removeprefix(ME_ATTRIBUTE)}"]'
-        return _shown(compiled.params.get(name))
+        return word_of(name) or _shown(compiled.params.get(name))
 
     words = PARAMETER.sub(constant, " ".join(str(compiled).split()).partition(" WHERE ")[2])
     read = {

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, PrimaryKeyConstraint, Table, UniqueConstraint, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Table, and_, or_, select
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, Grouping
 from sqlalchemy.sql.selectable import Exists, ScalarSelect, Select
+
+from vallum.declare.model import leads
 
 
 def prefer_in(expression: Any, table: Table) -> ColumnElement[Any]:
@@ -50,7 +52,7 @@ def _rewritten(exists: Exists, table: Table) -> ColumnElement[Any] | None:
     if len(joins) != 1 or not rest:
         return None
     inner, outer = joins[0]
-    if not _indexed(outer) or not any(_looked_up(clause, inside) for clause in rest):
+    if not leads(outer) or not any(_looked_up(clause, inside) for clause in rest):
         return None
     return outer.in_(select(inner).where(*rest))
 
@@ -94,28 +96,15 @@ def _mentions(clause: ColumnElement[Any], table: Table) -> bool:
     return any(getattr(getattr(e, "table", None), "name", None) == table.name for e in visitors.iterate(clause))
 
 
-def _indexed(column: Column[Any]) -> bool:
-    """Whether the column leads an index, the primary key or a unique constraint."""
-    table = column.table
-    if not isinstance(table, Table):
-        return False
-    ordered = [
-        *table.indexes,
-        *(c for c in table.constraints if isinstance(c, (PrimaryKeyConstraint, UniqueConstraint))),
-    ]
-    leading = [next(iter(o.columns), None) for o in ordered]
-    return bool(column.unique or column.index) or any(first is column for first in leading)
-
-
 def _looked_up(clause: Any, inside: Table) -> bool:
     """Whether the clause is `indexed column = value`: then the inner query finds its few rows at once."""
     if isinstance(clause, BinaryExpression) and clause.operator is operators.in_op:
         column = _column(clause.left, inside)
-        return column is not None and _indexed(column)
+        return column is not None and leads(column)
     if not isinstance(clause, BinaryExpression) or clause.operator is not operators.eq:
         return False
     for one, other in ((clause.left, clause.right), (clause.right, clause.left)):
         column = _column(one, inside)
         if column is not None and isinstance(other, BindParameter):
-            return _indexed(column)
+            return leads(column)
     return False

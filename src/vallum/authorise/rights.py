@@ -124,11 +124,7 @@ class Rights:
         """Rights by `operation` on `resource`, or None when no rule grants any."""
         key = (resource.name, operation)
         if key not in self._access:
-            self._access[key] = self._compile(
-                resource,
-                [r for r in resource.rules if r.operations is not None and operation & r.operations],
-                operation,
-            )
+            self._access[key] = self._compile(resource, resource.rules_on(operation), operation)
         return self._access[key]
 
     def by_action(self, route: Route, handler: Handler) -> Access | None:

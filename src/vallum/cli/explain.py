@@ -17,14 +17,14 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.evaluator import CallerValues, Evaluator
 from vallum.authorise.evaluator_decide import Question, is_about
-from vallum.authorise.evaluator_explain import PARAMETER, WORDS, Line
+from vallum.authorise.evaluator_explain import PARAMETER, Line
 from vallum.authorise.evaluator_explain import explain as explain_row
 from vallum.authorise.evaluator_select import Row
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.checks_finding import rule_place
-from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, Operation, Rule
+from vallum.declare.policy import ANYONE, Operation, Rule, word_of
 from vallum.declare.resource import Resource
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.edge.routes import RouteTable
@@ -136,7 +136,7 @@ def _line(text: str, rule: Rule, caller: CallerValues, facts: RequestFacts) -> L
 def _word(parameter: re.Match[str]) -> str:
     """`me.id`, `me.attr["school"]` or the name of a constant."""
     name = parameter[1] or parameter[2]
-    return WORDS.get(name, f'me.attr["{name.removeprefix(ME_ATTRIBUTE)}"]' if name.startswith(ME_ATTRIBUTE) else name)
+    return word_of(name) or name
 
 
 @final

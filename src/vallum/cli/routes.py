@@ -10,8 +10,8 @@ import typer
 from vallum.cli.given import App, AsJson, Data, settings_of
 from vallum.cli.output import table
 from vallum.declare.app import API
-from vallum.declare.policy import ANYONE, Rule
-from vallum.declare.route import OPERATIONS, Route
+from vallum.declare.policy import Rule
+from vallum.declare.route import rules_of
 from vallum.serve.load import load_api
 
 COLUMNS: Final = ("method", "path", "does", "roles", "cost")
@@ -32,7 +32,7 @@ def described(api: API) -> Iterator[dict[str, Any]]:
     """A row for each method of each route, in the order of the declaration. A method that no rule opens is left out."""
     for route in api.routes.values():
         for method, verb in route.methods.items():
-            roles = _roles(_rules(route, method))
+            roles = _roles(rules_of(route, method))
             if roles or route.public is not None:
                 yield {
                     "method": method,
@@ -43,15 +43,6 @@ def described(api: API) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _rules(route: Route, method: str) -> Sequence[Rule]:
-    if route.handlers:
-        return route.handlers[method].rules
-    if route.resource is None:
-        return ()
-    operation = OPERATIONS[route.methods[method]]
-    return [rule for rule in route.resource.rules if rule.operations is not None and operation & rule.operations]
-
-
 def _roles(rules: Sequence[Rule]) -> list[str]:
     named = [role for rule in rules if rule.effect == "allow" for role in rule.roles]
-    return list(dict.fromkeys("ANYONE" if role is ANYONE else str(role) for role in named))
+    return list(dict.fromkeys(map(str, named)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, final
+from typing import Any, final
 
 from sqlalchemy import (
     BindParameter,
@@ -12,9 +12,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Index,
-    PrimaryKeyConstraint,
     Table,
-    UniqueConstraint,
 )
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.ddl import CreateIndex
@@ -23,10 +21,9 @@ from sqlalchemy.sql.selectable import Alias, Select
 from sqlalchemy.sql.visitors import ExternallyTraversible
 
 from vallum.declare.checks_finding import Dialect, Finding, error, rule_place, warning
+from vallum.declare.model import leads
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, Operation, Rule
 from vallum.declare.resource import Resource
-
-PARTIAL: Final = "where"
 
 
 @final
@@ -68,17 +65,6 @@ def _finding(column: Column[Any], line: str, place: str, dialect: Dialect) -> Fi
     return say("rule-index", place, message, f"Add index=True to the column, or run: {line}")
 
 
-def leads(column: Column[Any]) -> bool:
-    """Whether an index, unique constraint or primary key over all rows begins with the column."""
-    table = column.table
-    if not isinstance(table, Table):
-        return True
-    keys = [c for c in table.constraints if isinstance(c, (PrimaryKeyConstraint, UniqueConstraint))]
-    firsts: list[Any] = [next(iter(key.columns), None) for key in keys]
-    firsts += [next(iter(index.expressions), None) for index in table.indexes if not _partial(index)]
-    return any(first is column for first in firsts)
-
-
 def create_index(column: Column[Any]) -> str:
     """The line that makes the missing index."""
     table = column.table
@@ -87,10 +73,6 @@ def create_index(column: Column[Any]) -> str:
     # On a copy: an Index joins the table that it is made for.
     copy = Table(table.name, type(table.metadata)(), Column(column.name), schema=table.schema)
     return f"{CreateIndex(Index(f'ix_{table.name}_{column.name}', copy.c[column.name]))};"
-
-
-def _partial(index: Index) -> bool:
-    return any(index.dialect_options[name].get(PARTIAL) is not None for name in ("sqlite", "postgresql"))
 
 
 def _needed(where: ColumnElement[Any], own: Table, *, lists: bool) -> Iterator[Column[Any]]:

@@ -10,12 +10,12 @@ from sqlalchemy import ForeignKeyConstraint, Table, types
 from vallum.declare.app import API, OPERATION_COST
 from vallum.declare.checks_finding import Finding, error, warning
 from vallum.declare.checks_rule import COMPARED
+from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Reference, Resource
 
 RESERVED: Final = frozenset({"limit", "after", "sort", "fields", "count", "include"})
 """Query parameters of a list; `validate.query` reads them, so a filter of that name would never be seen."""
-ACTING: Final = ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
 def resource_findings(api: API, resource: Resource) -> list[Finding]:
@@ -35,9 +35,7 @@ def resource_findings(api: API, resource: Resource) -> list[Finding]:
 
 def allows(resource: Resource, operation: Operation) -> list[Rule]:
     """The allow rules of an operation."""
-    return [
-        r for r in resource.rules if r.effect == "allow" and r.operations is not None and bool(r.operations & operation)
-    ]
+    return [rule for rule in resource.rules_on(operation) if rule.effect == "allow"]
 
 
 def _list_findings(resource: Resource, word: str, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -118,17 +116,6 @@ def _cascade_findings(resource: Resource) -> Iterator[Finding]:
                     )
                 if _deletes(constraint):
                     level.append(constraint.table)
-
-
-def acting_on(table: Table) -> list[ForeignKeyConstraint]:
-    """Foreign keys that delete or change rows when a row of `table` goes."""
-    found = [
-        constraint
-        for other in table.metadata.tables.values()
-        for constraint in other.foreign_key_constraints
-        if constraint.referred_table is table and (constraint.ondelete or "").upper() in ACTING
-    ]
-    return sorted(found, key=lambda constraint: (constraint.table.key, ",".join(constraint.column_keys)))
 
 
 def _deletes(constraint: ForeignKeyConstraint) -> bool:

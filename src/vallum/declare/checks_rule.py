@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error, rule_place
-from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, NOW, TODAY, Operation, Rule
+from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, NOW, TODAY, Operation, Rule, word_of
 from vallum.declare.resource import Resource
 
 RAW_PATTERNS: Final = frozenset(
@@ -128,18 +128,12 @@ def comparison_findings(
     wrong = kinds is not None and not (isinstance(other, kinds) and not isinstance(other, types.Enum))
     naive = parameter.key == NOW and isinstance(other, types.DateTime) and not other.timezone
     if (wrong or naive) and not isinstance(other, types.NullType):
-        value = _spelled(parameter.key)
         yield error(
             "rule-type",
             place,
-            f"{value} is compared with a column of type {other!r}.",
+            f"{word_of(parameter.key)} is compared with a column of type {other!r}.",
             "Compare it with a column of its own type: me.id is text, now is DateTime(timezone=True), today a Date.",
         )
-
-
-def _spelled(key: str) -> str:
-    words = {ME_ID: "me.id", NOW: "now", TODAY: "today"}
-    return words.get(key) or f'me.attr["{key.removeprefix(ME_ATTRIBUTE)}"]'
 
 
 def _field_findings(resource: Resource, rule: Rule, place: str) -> Iterator[Finding]:

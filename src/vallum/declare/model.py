@@ -1,16 +1,28 @@
-"""Reads a mapped class: its fields, key and references. What cannot be honoured is `checks`' business."""
+"""Reads a mapped class: its fields, key, references and indexes. What cannot be honoured is `checks`' business."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Table, inspect
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    inspect,
+)
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapper
 
 from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Field, Reference
+
+ACTING: Final = ("CASCADE", "SET NULL", "SET DEFAULT")
+"""What ON DELETE may do to rows that refer to the one that goes."""
 
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:
@@ -104,3 +116,30 @@ def references_of(mapper: Mapper[Any]) -> tuple[Reference, ...]:
         columns = tuple(element.column.name for element in constraint.elements)
         found.append(Reference(fields, constraint, constraint.referred_table, columns))
     return tuple(found)
+
+
+def acting_on(table: Table) -> list[ForeignKeyConstraint]:
+    """Foreign keys that delete or change rows when a row of `table` goes."""
+    found = [
+        constraint
+        for other in table.metadata.tables.values()
+        for constraint in other.foreign_key_constraints
+        if constraint.referred_table is table and (constraint.ondelete or "").upper() in ACTING
+    ]
+    return sorted(found, key=lambda constraint: (constraint.table.key, ",".join(constraint.column_keys)))
+
+
+def leads(column: Column[Any]) -> bool:
+    """Whether an index, unique constraint or primary key over all rows begins with the column."""
+    table = column.table
+    if not isinstance(table, Table):
+        return True
+    keys = [c for c in table.constraints if isinstance(c, (PrimaryKeyConstraint, UniqueConstraint))]
+    firsts: list[Any] = [next(iter(key.columns), None) for key in keys]
+    firsts += [next(iter(index.expressions), None) for index in table.indexes if not _partial(index)]
+    # By name: expressions of the ORM carry annotated copies of a table and its columns.
+    return any(isinstance(first, Column) and first.name == column.name for first in firsts)
+
+
+def _partial(index: Index) -> bool:
+    return any(index.dialect_options[name].get("where") is not None for name in ("sqlite", "postgresql"))

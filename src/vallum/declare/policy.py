@@ -25,6 +25,14 @@ ME_ROLES: Final = "vallum_me_roles"
 ME_ATTRIBUTE: Final = "vallum_me_attr_"
 NOW: Final = "vallum_now"
 TODAY: Final = "vallum_today"
+_WORDS: Final = {ME_ID: "me.id", ME_ROLES: "me.roles", NOW: "now", TODAY: "today"}
+
+
+def word_of(parameter: str) -> str | None:
+    """How an author writes the parameter of that name, such as `me.attr["school"]`; None for a constant of a rule."""
+    if parameter.startswith(ME_ATTRIBUTE):
+        return f'me.attr["{parameter.removeprefix(ME_ATTRIBUTE)}"]'
+    return _WORDS.get(parameter)
 
 
 @final
@@ -33,8 +41,10 @@ class Anyone(enum.Enum):
 
     ANYONE = "ANYONE"
 
-    def __repr__(self) -> str:
-        return "ANYONE"
+    def __str__(self) -> str:
+        return self.value
+
+    __repr__ = __str__
 
 
 ANYONE: Final = Anyone.ANYONE

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column, ColumnElement, ForeignKeyConstraint, Table
 from sqlalchemy.types import TypeEngine
 
-from vallum.declare.policy import Rule
+from vallum.declare.policy import Operation, Rule
 
 
 @final
@@ -66,7 +66,7 @@ class Resource:
         path: of the collection, e.g. `/students`.
         fields: by name, in mapper order.
         key: names of the primary key's fields, in order.
-        rules: in the author's order; the tenant's condition is already joined to each.
+        rules: in the author's order, as written; what holds for every rule (tenant, soft delete) is joined to them later.
         filters, sorts: names of the fields that a list may be filtered and sorted by.
         soft_delete: the column set on DELETE; rows where it is not NULL do not exist.
         tenant: (column name, attribute name) or None.
@@ -92,3 +92,7 @@ class Resource:
     body: type[BaseModel] | None
     cost: Mapping[str, int]
     max_body_bytes: int
+
+    def rules_on(self, operation: Operation) -> tuple[Rule, ...]:
+        """The rules that name the operation."""
+        return tuple([rule for rule in self.rules if rule.operations is not None and operation & rule.operations])

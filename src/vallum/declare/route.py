@@ -190,16 +190,19 @@ def united(first: Route, second: Route) -> Route:
 
 def open_to_anyone(route: Route, method: str) -> bool:
     """Whether a caller without a credential might be let in: the route is public or a rule names ANYONE."""
+    if route.public is not None:
+        return method in route.methods
+    return any(rule.effect == "allow" and ANYONE in rule.roles for rule in rules_of(route, method))
+
+
+def rules_of(route: Route, method: str) -> tuple[Rule, ...]:
+    """The rules that decide about a method: of its handler, or of the resource on that operation; none of a public one."""
     verb = route.methods.get(method)
-    if verb is None or route.public is not None:
-        return verb is not None
+    if verb is None:
+        return ()
     if route.handlers:
-        rules: tuple[Rule, ...] = route.handlers[method].rules
-    elif route.resource is not None:
-        rules = tuple(r for r in route.resource.rules if r.operations is not None and OPERATIONS[verb] & r.operations)
-    else:
-        return False
-    return any(rule.effect == "allow" and ANYONE in rule.roles for rule in rules)
+        return route.handlers[method].rules
+    return () if route.resource is None else route.resource.rules_on(OPERATIONS[verb])
 
 
 def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...]) -> Handler:

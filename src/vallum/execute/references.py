@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final
 
 from sqlalchemy import ForeignKeyConstraint, Table
 
 from vallum.authorise.rights import Rights
+from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Reference, Resource
 from vallum.execute.frame import Frame
 from vallum.execute.shape import key_condition, table_of, value_param, visible
+from vallum.execute.written import NEW
 from vallum.refusals import IN_USE, Fault, Refusal
 from vallum.store.ports import Script, Value
-from vallum.store.sql import DialectName, Part, Prepared, all_of, column_sql, quoted, render, sql, table_sql
+from vallum.store.sql import DialectName, Param, Part, Prepared, all_of, column_sql, quoted, render, sql, table_sql
 
-MISSING = "There is no such row."
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Child:
-    """A foreign key of another table that points at a resource's table and acts when a row goes."""
-
-    table: Table
-    constraint: ForeignKeyConstraint
+MISSING: Final = "There is no such row."
+RAW: Final = "raw_"
+"""Present values of the other parts of a composite reference, as the driver holds them: `raw_<field>`."""
 
 
 def resource_of(rights: Rights, table: Table) -> Resource | None:
@@ -53,7 +47,7 @@ def missing_references(
             key = ("reference", frame.rights, resource.name, reference, tuple(touched))
             prepared = frame.plans.get(key, lambda r=reference, t=target, w=touched: _exists(frame, resource, r, t, w))  # type: ignore[misc]
             values = frame.values.with_(
-                {**{f"raw_{k}": v for k, v in raw.items()}, **{f"new_{k}": written[k] for k in touched}}
+                {**{f"{RAW}{k}": v for k, v in raw.items()}, **{f"{NEW}{k}": written[k] for k in touched}}
             )
             found = bool((yield prepared.bind(values)))
         if not found:
@@ -69,24 +63,13 @@ def _exists(
         raise TypeError("asked only for a readable target")
     terms: list[Part] = []
     for name, column in zip(reference.fields, reference.target_columns, strict=True):
-        slot = f"new_{name}" if name in touched else f"raw_{name}"
+        slot = f"{NEW}{name}" if name in touched else f"{RAW}{name}"
         param = value_param(resource.fields[name], slot, frame.dialect)
         if name not in touched:
-            param = type(param)(slot, None, None, param.cast)
+            param = Param(slot, cast=param.cast)  # it is the driver's value already
         terms.append(sql(f"{column_sql(target.table.c[column], frame.dialect)} = ", param))
     where = all_of([*terms, visible(read)])
     return render(sql("SELECT 1 FROM ", table_of(target, frame.dialect), " WHERE ", where), frame.dialect)
-
-
-def children_of(resource: Resource) -> list[Child]:
-    """Foreign keys that delete or change rows of other tables when a row of this resource goes."""
-    found = []
-    for table in resource.table.metadata.tables.values():
-        for constraint in table.foreign_key_constraints:
-            acts = (constraint.ondelete or "").upper() in ("CASCADE", "SET NULL", "SET DEFAULT")
-            if constraint.referred_table is resource.table and acts and table.key not in resource.cascade:
-                found.append(Child(table, constraint))
-    return sorted(found, key=lambda child: child.table.key)
 
 
 def refuse_orphans(frame: Frame, resource: Resource, values: Mapping[str, Value]) -> Script[None]:
@@ -95,18 +78,21 @@ def refuse_orphans(frame: Frame, resource: Resource, values: Mapping[str, Value]
     Raises:
         Refusal: IN_USE.
     """
-    for child in children_of(resource):
-        key = ("orphans", frame.rights, resource.name, child.constraint)
-        prepared = frame.plans.get(key, lambda c=child: _orphans(frame, resource, c))  # type: ignore[misc]
+    for constraint in acting_on(resource.table):
+        if constraint.table.key in resource.cascade:
+            continue
+        key = ("orphans", frame.rights, resource.name, constraint)
+        prepared = frame.plans.get(key, lambda c=constraint: _orphans(frame, resource, c))  # type: ignore[misc]
         if (yield prepared.bind(values)):
             raise Refusal(IN_USE)
 
 
-def _orphans(frame: Frame, resource: Resource, child: Child) -> Prepared:
+def _orphans(frame: Frame, resource: Resource, constraint: ForeignKeyConstraint) -> Prepared:
+    """Rows behind a foreign key that would go along, or be changed, and are not the caller's to DELETE."""
     dialect: DialectName = frame.dialect
     here = table_sql(resource.table, dialect)
     terms: list[Part] = []
-    for element in child.constraint.elements:
+    for element in constraint.elements:
         referred = quoted(element.column.name, dialect)
         terms.append(
             sql(
@@ -115,12 +101,14 @@ def _orphans(frame: Frame, resource: Resource, child: Child) -> Prepared:
                 ")",
             )
         )
-    owner = resource_of(frame.rights, child.table)
+    owner = resource_of(frame.rights, constraint.table)
     if owner is not None:
         read, remove = frame.rights.on(owner, Operation.READ), frame.rights.on(owner, Operation.DELETE)
         if read is not None and remove is not None:
             terms.append(sql("(", all_of([visible(read), visible(remove)]), ") IS NOT TRUE"))
-    return render(sql("SELECT 1 FROM ", table_sql(child.table, dialect), " WHERE ", all_of(terms), " LIMIT 1"), dialect)
+    return render(
+        sql("SELECT 1 FROM ", table_sql(constraint.table, dialect), " WHERE ", all_of(terms), " LIMIT 1"), dialect
+    )
 
 
 def _aliased_key(resource: Resource, dialect: DialectName) -> Part:
