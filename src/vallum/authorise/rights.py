@@ -110,6 +110,7 @@ class Rights:
         attributes: names of the attributes that the caller has.
         identified: whether there is a caller behind `me.id`.
         conditions: identity of a `When` → whether it holds (as an allow needs) and may hold (as a deny needs).
+        permits: (path of a route, method of it) → what `authorise` found there.
     """
 
     api: API
@@ -118,6 +119,7 @@ class Rights:
     attributes: frozenset[str]
     identified: bool
     conditions: Mapping[int, tuple[bool, bool]]
+    permits: dict[tuple[str, str], tuple[bool, Access | None]] = field(default_factory=dict)
     _access: dict[tuple[str, object], Access | None] = field(default_factory=dict)
 
     def on(self, resource: Resource, operation: Operation) -> Access | None:

@@ -96,9 +96,19 @@ def authorise(metered: Metered, policy: Policy) -> Authorised:
     verb = route.methods.get(request.method)
     if verb is None:
         raise Refusal(METHOD_NOT_ALLOWED, allow=allowed_methods(route, rights))
-    if not may(rights, route, request.method, verb):
+    may_at_all, access = _permit(rights, route, request.method, verb)
+    if not may_at_all:
         raise Refusal(FORBIDDEN if principal.id is not None else CREDENTIAL_MISSING)
-    return Authorised(metered, route, rights, verb, access_by(rights, route, request.method, verb))
+    return Authorised(metered, route, rights, verb, access)
+
+
+def _permit(rights: Rights, route: Route, method: str, verb: Verb) -> tuple[bool, Access | None]:
+    """:func:`may` and :func:`access_by`: they depend on nothing else of the request, so they are asked once."""
+    found = rights.permits.get((route.path, method))
+    if found is None:
+        found = may(rights, route, method, verb), access_by(rights, route, method, verb)
+        rights.permits[route.path, method] = found
+    return found
 
 
 def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import pairwise
+from itertools import repeat
+from operator import floordiv, sub
 from time import perf_counter_ns
 from typing import Any, Final, final
 
@@ -26,7 +27,6 @@ from structlog.typing import Processor
 from vallum import defaults
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
-from vallum.edge.stage import Admitted
 from vallum.pipeline import Passage
 from vallum.respond.stage import Reply, Ticket
 from vallum.serve.logs import Handler, safe_traceback
@@ -78,9 +78,8 @@ class Journal:
 
     def answered(self, passage: Passage, reply: Reply) -> None:
         """One line a request."""
-        ended = perf_counter_ns()
         marks = passage.marks
-        durations = [after - before for before, after in pairwise((*marks, ended))]
+        durations = list(map(sub, (*marks[1:], perf_counter_ns()), marks))
         principal, method, route = _caller(passage.ticket)
         refusal = passage.refusal
         code = None if refusal is None else refusal.reason.code
@@ -141,20 +140,16 @@ class Journal:
 
 def _caller(ticket: Ticket) -> tuple[str | None, str, str]:
     """Principal, method and route, as far as the path went."""
-    principal: str | None = None
-    admitted: Admitted | None = None
-    if isinstance(ticket, Authorised):
-        ticket = ticket.metered
-    if isinstance(ticket, Metered):
-        ticket = ticket.identified
-    if isinstance(ticket, Identified):
-        principal, admitted = ticket.principal.id, ticket.admitted
-    elif isinstance(ticket, Admitted):
-        admitted = ticket
-    if admitted is None:
+    if ticket is None:
         return None, "-", "-"
-    method = admitted.request.method
-    return principal, method if method in METHODS else "OTHER", "-" if admitted.route is None else admitted.route.path
+    principal: str | None = None
+    metered = ticket.metered if isinstance(ticket, Authorised) else ticket
+    admitted = metered.identified if isinstance(metered, Metered) else metered
+    if isinstance(admitted, Identified):
+        principal, admitted = admitted.principal.id, admitted.admitted
+    request, route, _ = admitted
+    method = request.method if request.method in METHODS else "OTHER"
+    return principal, method, "-" if route is None else route.path
 
 
 @lru_cache(maxsize=defaults.PRINCIPALS_CACHED)
@@ -166,7 +161,7 @@ def _json_line(
     time: str, passage: Passage, method: str, route: str, principal: str | None, status: int, durations: list[int]
 ) -> str:
     if len(durations) == len(STAGES):
-        stages = _ALL_STAGES % tuple([ns // 1000 for ns in durations])
+        stages = _ALL_STAGES % tuple(map(floordiv, durations, repeat(1000)))
     else:
         stages = ",".join([f'"{name}":{ns // 1000}' for name, ns in zip(STAGES, durations, strict=False)])
     refusal = passage.refusal
