@@ -13,10 +13,7 @@ from typing import Final
 
 import typer
 
-from vallum.crypto.errors import BadKey
-from vallum.declare.errors import DeclarationError
-from vallum.serve.errors import SettingsError
-from vallum.store.errors import StoreError
+from vallum.errors import OperatorError
 
 COMMANDS: Final = ("serve", "db", "user", "token", "routes", "explain", "check", "keys")
 """Each is a module of this package, imported when it is called: a token inside another command must not wait for SQL."""
@@ -27,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         program(given[:1])(args=given, prog_name="vallum")
-    except (SettingsError, StoreError, DeclarationError, BadKey) as error:
+    except OperatorError as error:
         sys.stderr.write(told(error, as_json="--json" in given))
         sys.exit(1)
 
@@ -46,17 +43,12 @@ def program(wanted: Sequence[str]) -> typer.Typer:
     return app
 
 
-def told(error: SettingsError | StoreError | DeclarationError | BadKey, *, as_json: bool) -> str:
+def told(error: OperatorError, *, as_json: bool) -> str:
     """What went wrong, where, and what mends it."""
-    if isinstance(error, BadKey):
-        identifier, place, mend = error.reason.replace("_", "-"), "", error.detail
-    else:
-        identifier, place, mend = error.identifier, error.place, error.mend
     if as_json:
-        return (
-            json.dumps({"error": {"identifier": identifier, "place": place, "mend": mend}}, ensure_ascii=False) + "\n"
-        )
-    return f"vallum: {identifier}{f' ({place})' if place else ''}\n{mend}\n"
+        parts = {"identifier": error.identifier, "place": error.place, "mend": error.mend}
+        return json.dumps({"error": parts}, ensure_ascii=False) + "\n"
+    return f"vallum: {error.identifier}{f' ({error.place})' if error.place else ''}\n{error.mend}\n"
 
 
 def _version(wanted: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
+from vallum.errors import OperatorError
+
 
 @final
 class NotAuthentic(Exception):
@@ -19,7 +21,7 @@ class NotAuthentic(Exception):
 
 
 @final
-class BadKey(Exception):
+class BadKey(OperatorError):
     """Key material that must not be used: malformed, too weak, of the wrong kind or open to others.
 
     This is a fault of the operator or of a key's publisher, never of the client whose
@@ -27,6 +29,9 @@ class BadKey(Exception):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason.replace("_", "-"), "", detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, final
 
 from vallum.declare.policy import Rule
+from vallum.errors import OperatorError
 
 Severity = Literal["error", "warning"]
 Dialect = Literal["sqlite", "postgresql"]
@@ -38,6 +40,20 @@ def error(identifier: str, place: str, message: str, mend: str) -> Finding:
 def warning(identifier: str, place: str, message: str, mend: str) -> Finding:
     """A finding that start-up only tells."""
     return Finding(identifier, "warning", place, message, mend)
+
+
+def refuse(findings: Iterable[Finding], kind: type[OperatorError]) -> None:
+    """Stop when there is an error.
+
+    Raises:
+        OperatorError: of this kind, with the identifier and place of the first error; its text lists all of them.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    first, *others = errors
+    text = [f"{first.message} {first.mend}", *(f"{f.identifier}: {f.place}: {f.message} {f.mend}" for f in others)]
+    raise kind(first.identifier, first.place, "\n".join(text))
 
 
 def rule_place(place: str, index: int, rule: Rule) -> str:

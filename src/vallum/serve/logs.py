@@ -14,13 +14,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from vallum.crypto.errors import BadKey
-from vallum.declare.errors import DeclarationError
-from vallum.serve.errors import SettingsError
-from vallum.store.errors import StoreError
+from vallum.errors import OperatorError
 
-SPEAKING: Final = (StoreError, DeclarationError, SettingsError, BadKey)
-"""Errors whose message is made by this program and holds nothing of a request."""
 MUTE_MODULES: Final = frozenset({"pydantic_core._pydantic_core", "sqlalchemy.exc"})
 """Errors whose message repeats the input or the parameters: not shown on a screen either."""
 MESSAGE_CHARACTERS: Final = 500
@@ -60,7 +55,7 @@ def _one(error: BaseException, *, messages: bool) -> Iterator[str]:
 
 def _message(error: BaseException, *, messages: bool) -> str:
     module = type(error).__module__
-    if isinstance(error, SPEAKING) or (messages and module not in MUTE_MODULES):
+    if isinstance(error, OperatorError) or (messages and module not in MUTE_MODULES):
         return str(error)
     if module == "sqlite3":  # the sort of the error, without the piece of SQL that it points at
         return re.split(r'[":]', str(error), maxsplit=1)[0].strip()

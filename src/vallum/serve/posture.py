@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from vallum import defaults
 from vallum.crypto.errors import BadKey
-from vallum.declare.checks_finding import Finding, error, warning
+from vallum.declare.checks_finding import Finding, error, refuse, warning
 from vallum.declare.errors import DeclarationError
 from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
@@ -48,11 +48,7 @@ def refuse_unsafe(settings: Settings, now: float) -> None:
     Raises:
         SettingsError: with the identifier and place of the first error; its text lists all of them.
     """
-    errors = [finding for finding in findings(settings, now) if finding.severity == "error"]
-    if errors:
-        first, *others = errors
-        text = [f"{first.message} {first.mend}", *(f"{f.identifier}: {f.place}: {f.message} {f.mend}" for f in others)]
-        raise SettingsError(first.identifier, first.place, "\n".join(text))
+    refuse(findings(settings, now), SettingsError)
 
 
 def _address(settings: Settings) -> Iterator[Finding]:
@@ -119,7 +115,7 @@ def _certificate(files: TlsFiles, settings: Settings, now: float) -> Iterator[Fi
     try:
         facts = read_files(files)
     except BadKey as fault:
-        yield error(fault.reason.replace("_", "-"), f"{place}, tls_key: {files.key}", f"{fault.detail}.", "Mend it.")
+        yield error(fault.identifier, f"{place}, tls_key: {files.key}", f"{fault.detail}.", "Mend it.")
         return
     if now >= facts.ends_at:
         yield error("certificate-expired", place, "It has expired.", "Renew it.")

@@ -13,9 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, final
 
-from vallum.crypto.errors import BadKey
+from vallum.authorise.checks import check
 from vallum.declare.app import API
+from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
+from vallum.errors import OperatorError
 from vallum.request import Receive
 from vallum.serve.asgi import Application, Send
 from vallum.serve.errors import SettingsError
@@ -27,11 +29,8 @@ from vallum.serve.posture import refuse_unsafe
 from vallum.serve.settings import Settings, load
 from vallum.serve.stalls import end_stalled
 from vallum.serve.wire import Place, build_service
-from vallum.store.errors import StoreError
 from vallum.store.ports import Statement
 
-REFUSALS: Final = (StoreError, DeclarationError, SettingsError, BadKey)
-"""Errors that tell the operator what to mend: a traceback would only hide that."""
 PROBE: Final = Statement("SELECT value FROM vallum_meta WHERE key = 'schema'", ())
 PARENT_SECONDS: Final = 0.5
 LISTENING_SECONDS: Final = 10.0
@@ -95,7 +94,7 @@ class Worker:
             await self._start()
         except Exception as error:  # noqa: BLE001  # granian serves on when a lifespan merely raises
             await send({"type": "lifespan.startup.failed", "message": ""})
-            if isinstance(error, REFUSALS):
+            if isinstance(error, OperatorError):  # it says what to mend: a traceback would only hide that
                 self.journal.record("error", "start refused", {"why": str(error)})
             else:
                 self.journal.error("start failed", error)
@@ -170,4 +169,6 @@ def application() -> Worker:
     """
     settings = load()
     refuse_unsafe(settings, time.time())
-    return Worker(load_api(settings.app), settings)
+    api = load_api(settings.app)
+    refuse(check(api, dialect="sqlite"), DeclarationError)
+    return Worker(api, settings)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
+from vallum.errors import OperatorError
+
 
 @final
-class StoreError(Exception):
+class StoreError(OperatorError):
     """The store is missing, open to others, of another version, or asked for something that it does not hold.
 
-    Attributes:
-        identifier: a stable word, documented, e.g. `database-missing`.
-        place: the file, table or account.
-        mend: what the operator does about it.
+    `place` is the file, table or account.
     """
-
-    def __init__(self, identifier: str, place: str, mend: str) -> None:
-        super().__init__(f"{identifier}: {place}: {mend}")
-        self.identifier = identifier
-        self.place = place
-        self.mend = mend

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_colu
 
 from vallum.authorise.checks import check
 from vallum.declare.app import API
-from vallum.declare.checks import Dialect, Finding
+from vallum.declare.checks_finding import Dialect, Finding
 from vallum.declare.policy import READ, Rule, allow
 
 

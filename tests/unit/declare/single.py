@@ -14,7 +14,8 @@ from sqlalchemy.orm import (
 
 from vallum.authorise.checks import check
 from vallum.declare.app import API
-from vallum.declare.checks import Dialect, Finding, check_api
+from vallum.declare.checks import check_api
+from vallum.declare.checks_finding import Dialect, Finding
 from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, allow
 
 EVERYTHING = CREATE | READ | UPDATE | DELETE

@@ -8,7 +8,8 @@ from tests.unit.declare.players import READ_ALL, Player, Team, declared, identif
 
 from vallum.authorise.checks import check, check_policy
 from vallum.declare.app import API
-from vallum.declare.checks import check_api, refuse
+from vallum.declare.checks import check_api
+from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ANYONE, CREATE, DELETE, READ, UPDATE, allow, deny, me, now, today
 
@@ -42,11 +43,11 @@ def test_errors_stop_start_up_all_at_once() -> None:
     """The first gives its identifier and place, the text lists each of them; warnings alone stop nothing."""
     api = declared(allow("c", READ), allow("a", READ, fields=["nmae"]), filters=["nmae"])
     with pytest.raises(DeclarationError) as caught:
-        refuse(check_api(api, dialect="sqlite"))
+        refuse(check_api(api, dialect="sqlite"), DeclarationError)
     assert caught.value.identifier == "filter-field"
     assert all(word in str(caught.value) for word in ("filter-field", "rule-role", "rule-field"))
-    refuse([])
-    refuse(check(declared(allow("a", READ, where=Player.nick == me.id)), dialect="sqlite"))
+    refuse([], DeclarationError)
+    refuse(check(declared(allow("a", READ, where=Player.nick == me.id)), dialect="sqlite"), DeclarationError)
 
 
 def test_the_compiler_is_asked_only_about_sound_declarations() -> None:

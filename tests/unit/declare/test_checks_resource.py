@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
 
 from vallum.authorise.checks import check
-from vallum.declare.checks import refuse
+from vallum.declare.checks_finding import refuse
 from vallum.declare.checks_resource import RESERVED
+from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import CREATE, READ, UPDATE, allow, me
 from vallum.validate import query
 
@@ -58,7 +59,7 @@ def test_a_reference_that_nobody_can_write() -> None:
     assert the("reference-unreadable", api).severity == "warning"
     api.resource(Team, allow("a", UPDATE))
     assert "reference-unreadable" in identifiers(api)
-    refuse(check(api, dialect="sqlite"))
+    refuse(check(api, dialect="sqlite"), DeclarationError)
     assert identifiers(declared(READ_ALL, allow("a", UPDATE, fields=["name"]))) == []
 
 

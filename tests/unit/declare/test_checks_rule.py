@@ -9,7 +9,7 @@ from sqlalchemy import func
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
 
 from vallum.authorise.checks import check
-from vallum.declare.checks import refuse
+from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, Rule, allow, deny, me, now, today
 
@@ -68,7 +68,7 @@ def test_a_rule_that_cannot_be_meant(identifier: str, rule: Callable[[], Rule]) 
     assert found.severity == "error"
     assert found.place.startswith("/players, rule 2: ")
     with pytest.raises(DeclarationError) as caught:
-        refuse(check(api, dialect="sqlite"))
+        refuse(check(api, dialect="sqlite"), DeclarationError)
     assert caught.value.identifier == identifier
 
 

@@ -17,6 +17,7 @@ from tests.unit.serve import tiny
 from tests.unit.serve.served import free_port
 
 from vallum.declare.app import API
+from vallum.declare.errors import DeclarationError
 from vallum.serve.create import create_database
 from vallum.serve.errors import SettingsError
 from vallum.serve.settings import Settings, load
@@ -156,6 +157,22 @@ def test_another_server_cannot_run_what_is_unsafe(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         application()
     assert caught.value.identifier == "public-url-missing"
+
+
+def test_another_server_cannot_serve_a_declaration_with_errors(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resource without a rule stops the factory too."""
+    monkeypatch.setenv("VALLUM_APP", "tests.unit.serve.tiny:api")
+    monkeypatch.setenv("VALLUM_DATA", str(settings.data))
+    monkeypatch.setenv("VALLUM_PUBLIC_URL", "https://api.example.org")
+    monkeypatch.setenv("VALLUM_TRUSTED_PROXIES", "10.0.0.0/24")
+    bare = API("Bare", roles=["reader"])
+    bare.resource(tiny.Note)
+    monkeypatch.setattr(tiny, "api", bare)
+    with pytest.raises(DeclarationError) as caught:
+        application()
+    assert caught.value.identifier == "resource-without-rules"
 
 
 async def test_another_server_may_run_what_is_safe(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
