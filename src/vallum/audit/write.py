@@ -6,30 +6,25 @@ import json
 from typing import Final
 
 from vallum.audit.event import AuditEvent
+from vallum.declare.dialect import DialectName
 from vallum.store.ports import Statement
-from vallum.store.sql import DIALECTS, DialectName, Param, joined, render, sql
+from vallum.store.sql import Param, each_dialect, joined
 
 _COLUMNS: Final = ("at", "request_id", "principal", "verb", "resource", "row_key", "fields", "before", "after", "note")
-_TEXT: Final = {
-    dialect: render(
-        sql(
-            "INSERT INTO vallum_audit (",
-            joined(", ", _COLUMNS),
-            ") VALUES (",
-            joined(", ", (Param(column) for column in _COLUMNS)),
-            ")",
-        ),
-        dialect,
-    ).text
-    for dialect in DIALECTS
-}
+_INSERT: Final = each_dialect(
+    "INSERT INTO vallum_audit (",
+    joined(", ", _COLUMNS),
+    ") VALUES (",
+    joined(", ", (Param(column) for column in _COLUMNS)),
+    ")",
+)
 """`insert` gives the values in the order of `_COLUMNS`."""
 
 
 def insert(event: AuditEvent, dialect: DialectName = "sqlite") -> Statement:
     """Append the event; there is no statement that changes or removes one."""
     return Statement(
-        _TEXT[dialect],
+        _INSERT[dialect].text,
         (
             event.at,
             event.request_id,

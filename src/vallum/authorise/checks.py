@@ -12,13 +12,14 @@ from vallum.authorise.rights import Rights
 from vallum.declare.app import API
 from vallum.declare.checks import check_api
 from vallum.declare.checks_finding import Finding, error, rule_place, warning
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Field, Resource
 from vallum.declare.route import Kind
 from vallum.edge.cors import Cors
 from vallum.store.codec import json_value
-from vallum.store.sql import DialectName, condition, expression_sql, value_sql
+from vallum.store.sql import condition, expression_sql, value_sql
 
 
 def check(api: API, *, dialect: DialectName) -> list[Finding]:

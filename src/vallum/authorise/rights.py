@@ -16,11 +16,12 @@ from sqlalchemy.sql.elements import BindParameter, True_
 
 from vallum.authorise.relations import prefer_in
 from vallum.declare.app import API
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import Handler, Route
-from vallum.store.sql import DialectName, Sql, all_of, condition, sql
+from vallum.store.sql import Sql, all_of, condition, sql
 
 MAX_MASK_BITS: Final = 62
 """Bits of a SQL integer that a mask may use."""

@@ -11,12 +11,12 @@ from vallum import defaults
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.rights import Access, Rights
 from vallum.declare.app import API
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import Operation, Rule, When
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.refusals import CREDENTIAL_MISSING, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
 from vallum.request import Request
 from vallum.store.ports import Principal
-from vallum.store.sql import DialectName
 from vallum.throttle.stage import Metered
 
 

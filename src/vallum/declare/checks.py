@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from vallum.declare.app import API
 from vallum.declare.checks_column import column_findings
-from vallum.declare.checks_finding import Dialect, Finding
+from vallum.declare.checks_finding import Finding
 from vallum.declare.checks_index import index_findings
 from vallum.declare.checks_model import model_findings
 from vallum.declare.checks_resource import resource_findings
 from vallum.declare.checks_route import handler_findings
 from vallum.declare.checks_rule import rule_findings
+from vallum.declare.dialect import DialectName
 
 
-def check_api(api: API, *, dialect: Dialect) -> list[Finding]:
+def check_api(api: API, *, dialect: DialectName) -> list[Finding]:
     """Everything that the declaration alone shows, in the order of the author's program."""
     findings: list[Finding] = []
     for resource in api.resources.values():

@@ -10,7 +10,8 @@ from sqlalchemy import Column, types
 from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 from sqlalchemy.types import TypeEngine
 
-from vallum.declare.checks_finding import Dialect, Finding, error
+from vallum.declare.checks_finding import Finding, error
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
 
 FAMILIES: Final = (
@@ -35,7 +36,7 @@ SQLITE_DIGITS: Final = 15
 DEFAULTS: Final = (CallableColumnDefault, ScalarElementColumnDefault, ColumnElementColumnDefault)
 
 
-def column_findings(resource: Resource, dialect: Dialect) -> list[Finding]:
+def column_findings(resource: Resource, dialect: DialectName) -> list[Finding]:
     """What of the table's columns and constraints cannot be honoured in this store."""
     findings: list[Finding] = []
     for field in resource.fields.values():
@@ -50,7 +51,7 @@ def column_findings(resource: Resource, dialect: Dialect) -> list[Finding]:
     return [*findings, *_constraint_findings(resource, dialect)]
 
 
-def type_findings(type_: TypeEngine[Any], place: str, dialect: Dialect) -> Iterator[Finding]:
+def type_findings(type_: TypeEngine[Any], place: str, dialect: DialectName) -> Iterator[Finding]:
     """What of a column type has no JSON form, or not the same one in both stores."""
     if isinstance(type_, types.TypeDecorator):
         yield error(
@@ -92,7 +93,7 @@ def _is_own(type_: TypeEngine[Any]) -> bool:
     )
 
 
-def _numeric_findings(type_: types.Numeric[Any], place: str, dialect: Dialect) -> Iterator[Finding]:
+def _numeric_findings(type_: types.Numeric[Any], place: str, dialect: DialectName) -> Iterator[Finding]:
     if not type_.asdecimal:
         return
     if type_.precision is None or type_.scale is None:
@@ -144,7 +145,7 @@ def _default_findings(column: Column[Any], place: str) -> Iterator[Finding]:
             )
 
 
-def _constraint_findings(resource: Resource, dialect: Dialect) -> Iterator[Finding]:
+def _constraint_findings(resource: Resource, dialect: DialectName) -> Iterator[Finding]:
     if dialect != "sqlite":
         return
     for constraint in sorted(resource.table.constraints, key=lambda c: str(c.name or "")):

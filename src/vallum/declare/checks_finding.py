@@ -10,7 +10,6 @@ from vallum.declare.policy import Rule
 from vallum.errors import OperatorError
 
 Severity = Literal["error", "warning"]
-Dialect = Literal["sqlite", "postgresql"]
 
 
 @final

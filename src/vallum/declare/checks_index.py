@@ -20,7 +20,8 @@ from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
 from sqlalchemy.sql.selectable import Alias, Select
 from sqlalchemy.sql.visitors import ExternallyTraversible
 
-from vallum.declare.checks_finding import Dialect, Finding, error, rule_place, warning
+from vallum.declare.checks_finding import Finding, error, rule_place, warning
+from vallum.declare.dialect import DialectName
 from vallum.declare.model import leads
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, Operation, Rule
 from vallum.declare.resource import Resource
@@ -42,7 +43,7 @@ class _Lookups:
     joins: dict[tuple[int, Table, bool, Table], list[Column[Any]]] = field(default_factory=dict)
 
 
-def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialect: Dialect) -> list[Finding]:
+def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialect: DialectName) -> list[Finding]:
     """A finding for each column that a rule needs an index on; the message carries the line that makes it."""
     findings: dict[str, Finding] = {}
     for index, rule in enumerate(rules, 1):
@@ -59,7 +60,7 @@ def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialec
     return list(findings.values())
 
 
-def _finding(column: Column[Any], line: str, place: str, dialect: Dialect) -> Finding:
+def _finding(column: Column[Any], line: str, place: str, dialect: DialectName) -> Finding:
     say = warning if dialect == "sqlite" else error
     message = f"No index begins with {column.table.name}.{column.name}: every request would walk the table."
     return say("rule-index", place, message, f"Add index=True to the column, or run: {line}")

@@ -6,14 +6,15 @@ import inspect
 from collections.abc import Iterator
 
 from vallum.declare.app import API
-from vallum.declare.checks_finding import Dialect, Finding, error, rule_place, warning
+from vallum.declare.checks_finding import Finding, error, rule_place, warning
 from vallum.declare.checks_index import index_findings
 from vallum.declare.checks_rule import row_findings, without_rules, words_findings
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.route import Handler, Kind, Route, open_to_anyone
 
 
-def handler_findings(api: API, dialect: Dialect) -> list[Finding]:
+def handler_findings(api: API, dialect: DialectName) -> list[Finding]:
     """What is wrong with routes, with the functions behind them and with the rules on these."""
     try:
         routes = list(api.routes.values())
@@ -27,7 +28,7 @@ def handler_findings(api: API, dialect: Dialect) -> list[Finding]:
     return findings
 
 
-def _handler_findings(api: API, route: Route, place: str, handler: Handler, dialect: Dialect) -> Iterator[Finding]:
+def _handler_findings(api: API, route: Route, place: str, handler: Handler, dialect: DialectName) -> Iterator[Finding]:
     is_action = route.kind is Kind.ACTION
     if not any(rule.effect == "allow" for rule in handler.rules):
         yield without_rules("action-without-rules" if is_action else "endpoint-without-rules", place)

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import types
 
 from vallum.authorise.rights import Access, Grant
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Field, Resource
 from vallum.execute.shape import field_sql, value_param
 from vallum.store.codec import to_driver
-from vallum.store.sql import DialectName, Param, Sql, all_of, any_of, cast, sql
+from vallum.store.sql import Param, Sql, all_of, any_of, cast, sql
 
 FILTER: Final = "filter_"
 """Request values of filters: `filter_0`, `filter_1`, … in the order of the query."""

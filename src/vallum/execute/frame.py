@@ -11,12 +11,13 @@ from typing import Any, ParamSpec, final
 
 from vallum import defaults
 from vallum.authorise.rights import Rights
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
 from vallum.declare.resource import Resource
 from vallum.execute.shape import KEY
 from vallum.store.codec import to_driver
 from vallum.store.ports import Principal, Value
-from vallum.store.sql import DialectName, Prepared
+from vallum.store.sql import Prepared
 
 P = ParamSpec("P")
 

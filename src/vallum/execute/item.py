@@ -7,9 +7,10 @@ same statement and give the same result.
 from __future__ import annotations
 
 from vallum.authorise.rights import Access
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
 from vallum.execute.shape import epoch_sql, key_condition, row_select, table_of, visible
-from vallum.store.sql import DialectName, Prepared, all_of, render, sql
+from vallum.store.sql import Prepared, all_of, render, sql
 
 
 def item_statement(resource: Resource, access: Access, dialect: DialectName) -> Prepared:

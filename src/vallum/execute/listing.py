@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from vallum.authorise.rights import Access
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
 from vallum.execute.filters import FilterShape, branches
 from vallum.execute.order import Segment, Term, outer_order, segments, terms_of
 from vallum.execute.shape import epoch_sql, field_sql, row_select, table_of
-from vallum.store.sql import DialectName, Param, Part, Prepared, Sql, all_of, any_of, joined, render, sql
+from vallum.store.sql import Param, Part, Prepared, Sql, all_of, any_of, joined, render, sql
 
 LIMIT: Final = "page_limit"
 

@@ -12,9 +12,10 @@ from typing import final
 
 from sqlalchemy import types
 
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
 from vallum.execute.shape import field_sql
-from vallum.store.sql import DialectName, Param, Part, Sql, all_of, any_of, cast, joined, sql
+from vallum.store.sql import Param, Part, Sql, all_of, any_of, cast, joined, sql
 
 AFTER = "after_"
 """Request values of the cursor: `after_0`, `after_1`, … in the order of the terms."""

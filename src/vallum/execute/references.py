@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ForeignKeyConstraint, Table
 
 from vallum.authorise.rights import Rights
+from vallum.declare.dialect import DialectName
 from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Reference, Resource
@@ -16,7 +17,7 @@ from vallum.execute.shape import key_condition, table_of, value_param, visible
 from vallum.execute.written import NEW
 from vallum.refusals import IN_USE, Fault, Refusal
 from vallum.store.ports import Script, Value
-from vallum.store.sql import DialectName, Param, Part, Prepared, all_of, column_sql, quoted, render, sql, table_sql
+from vallum.store.sql import Param, Part, Prepared, all_of, column_sql, quoted, render, sql, table_sql
 
 MISSING: Final = "There is no such row."
 RAW: Final = "raw_"

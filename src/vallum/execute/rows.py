@@ -11,6 +11,7 @@ from vallum.audit.event import AuditEvent
 from vallum.audit.write import insert
 from vallum.authorise.rights import Access
 from vallum.crypto.digest import etag128
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame, Moved
@@ -26,7 +27,7 @@ from vallum.execute.shape import (
 )
 from vallum.refusals import NOT_FOUND, Refusal
 from vallum.store.ports import Row, Script, Value
-from vallum.store.sql import DialectName, Part, Prepared, all_of, render, sql
+from vallum.store.sql import Part, Prepared, all_of, render, sql
 
 
 @final

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from vallum.authorise.rights import Access
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ID
 from vallum.declare.resource import Field, Resource
 from vallum.store.codec import json_object, json_value, to_driver
 from vallum.store.sql import (
-    DialectName,
     Param,
     Part,
     Sql,

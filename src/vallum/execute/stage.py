@@ -11,6 +11,7 @@ from vallum import defaults
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
 from vallum.crypto.digest import etag128
+from vallum.declare.dialect import DialectName
 from vallum.execute import handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
@@ -23,7 +24,6 @@ from vallum.execute.rows import Seen, key_parts
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Script
-from vallum.store.sql import DialectName
 from vallum.validate.models import Models
 from vallum.validate.stage import (
     ActIntent,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, types
 
 from vallum.authorise.rights import Access
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
@@ -31,7 +32,7 @@ from vallum.execute.written import (
 )
 from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Refusal
 from vallum.store.ports import Script, Violation
-from vallum.store.sql import DialectName, Prepared, Sql, joined, render, sql
+from vallum.store.sql import Prepared, Sql, joined, render, sql
 from vallum.validate.merge_patch import merge
 from vallum.validate.preconditions import EntityTags
 

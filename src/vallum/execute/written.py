@@ -9,11 +9,12 @@ from sqlalchemy import BindParameter, ColumnElement
 from sqlalchemy.sql.base import SchemaEventTarget
 from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ATTRIBUTE
 from vallum.declare.resource import Field, Resource
 from vallum.execute.shape import column_name, value_param
 from vallum.store.codec import to_driver
-from vallum.store.sql import DialectName, Param, Sql, param, sql, value_sql
+from vallum.store.sql import Param, Sql, param, sql, value_sql
 
 NEW: Final = "new_"
 """Request values of the body: `new_<field>`."""

@@ -18,10 +18,11 @@ from vallum.crypto.jwk import KeySet
 from vallum.crypto.keyfile import read_secret, write_secret
 from vallum.crypto.random import token_bytes
 from vallum.crypto.signing_key import SigningKey
+from vallum.declare.dialect import DialectName
 from vallum.store import principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Row, Script, Statement
-from vallum.store.sql import DialectName, Param, Prepared, render, sql
+from vallum.store.sql import Param, each_dialect
 
 ALGORITHM: Final = "Ed25519"
 OVERLAP_SECONDS: Final = defaults.TOKEN_SECONDS + defaults.TOKEN_LEEWAY_SECONDS
@@ -31,22 +32,20 @@ SECRET_BYTES: Final = 32
 Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
 
-def _both(*parts: str | Param) -> Mapping[DialectName, Prepared]:
-    return {"sqlite": render(sql(*parts), "sqlite"), "postgresql": render(sql(*parts), "postgresql")}
-
-
-_ALL: Final = _both("SELECT kid, public_jwk, created, retires, revoked FROM vallum_signing_key ORDER BY created, kid")
-_ADD: Final = _both(
+_ALL: Final = each_dialect(
+    "SELECT kid, public_jwk, created, retires, revoked FROM vallum_signing_key ORDER BY created, kid"
+)
+_ADD: Final = each_dialect(
     "INSERT INTO vallum_signing_key (kid, algorithm, public_jwk, created) VALUES (",
     *(Param("kid"), ", ", Param("algorithm"), ", ", Param("public_jwk"), ", ", Param("created"), ")"),
 )
-_RETIRE: Final = _both(
+_RETIRE: Final = each_dialect(
     "UPDATE vallum_signing_key SET retires = ",
     Param("retires"),
     " WHERE retires IS NULL AND revoked IS NULL AND kid <> ",
     Param("kid"),
 )
-_REVOKE: Final = _both(
+_REVOKE: Final = each_dialect(
     "UPDATE vallum_signing_key SET revoked = ",
     Param("revoked"),
     " WHERE kid = ",

@@ -14,8 +14,9 @@ from typing import Any, Final
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
+from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Field
-from vallum.store.sql import Convert, DialectName, converter
+from vallum.store.sql import Convert, converter
 
 JSON_OBJECT_PAIRS: Final = 60
 """SQLite takes 127 arguments a function."""

@@ -20,7 +20,7 @@ from vallum.declare.plan import Claim
 from vallum.refusals import METER_UNAVAILABLE, Refusal
 
 CountRow = tuple[str, str, int, int]
-"""(caller, window, Unix second at which the window began, units used in it)."""
+"""(caller, window: `hour` or `day`, Unix second at which it began, units used in it)."""
 Conform = Callable[[int, int, int, int, int], tuple[bool, int, int, int]]
 """`throttle.gcra.conform`: (TAT, now, interval, tolerance, cost) → (allowed, TAT, wait, left), in microseconds here."""
 

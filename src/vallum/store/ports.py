@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, final
 
+from vallum.declare.dialect import DialectName
+
 Value = Any
 """What a driver takes and gives: None, int, float, str, bytes (PostgreSQL: also its own types)."""
 Row = Sequence[Value]
@@ -104,7 +106,7 @@ class Principals(Protocol):
 class Database(Protocol):
     """The application's data, Vallum's own tables beside it."""
 
-    dialect: Literal["sqlite", "postgresql"]
+    dialect: DialectName
 
     async def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT on a consistent snapshot.

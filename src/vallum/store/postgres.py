@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from vallum import defaults
+from vallum.declare.dialect import DialectName
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
 from vallum.store import principals
 from vallum.store.ports import Principal, Row, Script, Statement, Violation, WithSession
@@ -42,7 +43,7 @@ _UNREACHABLE: Final = (
 class PostgresDatabase:
     """A `Database` and `Principals` (see `ports`) on a PostgreSQL server."""
 
-    dialect: Literal["sqlite", "postgresql"] = "postgresql"
+    dialect: DialectName = "postgresql"
 
     def __init__(self, dsn: str, connections: int = defaults.POSTGRES_CONNECTIONS) -> None:
         self._dsn = dsn

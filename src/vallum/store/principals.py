@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from vallum.declare.accounts import Account, AttributeValue
+from vallum.declare.dialect import DialectName
 from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement, Violation
-from vallum.store.sql import DIALECTS, DialectName, Param, Part, Prepared, render, sql
+from vallum.store.sql import Param, Part, Prepared, each_dialect, sql
 
 Kind = Literal["user", "client"]
 Change = Callable[[], Script[int]]
@@ -24,22 +25,18 @@ Raises:
 """
 
 
-def _both(*parts: Part) -> Mapping[DialectName, Prepared]:
-    return {dialect: render(sql(*parts), dialect) for dialect in DIALECTS}
-
-
 def _change(*assignments: Part) -> Mapping[DialectName, Prepared]:
     where = sql(", epoch = epoch + 1 WHERE id = ", Param("id"), " RETURNING epoch")
-    return _both("UPDATE vallum_principal SET ", *assignments, where)
+    return each_dialect("UPDATE vallum_principal SET ", *assignments, where)
 
 
-_LOAD: Final = _both(
+_LOAD: Final = each_dialect(
     "SELECT id, roles, attributes, plan, epoch, tokens_from FROM vallum_principal WHERE disabled = 0 AND id = ",
     Param("id"),
 )
-_EPOCH: Final = _both("SELECT epoch FROM vallum_principal WHERE disabled = 0 AND id = ", Param("id"))
+_EPOCH: Final = each_dialect("SELECT epoch FROM vallum_principal WHERE disabled = 0 AND id = ", Param("id"))
 _COLUMNS: Final = ("id", "kind", "roles", "attributes", "plan", "password", "created")
-_ADD: Final = _both(
+_ADD: Final = each_dialect(
     f"INSERT INTO vallum_principal ({', '.join(_COLUMNS)}, epoch, tokens_from, disabled) VALUES (",
     *(part for column in _COLUMNS for part in (Param(column), ", ")),
     "1, 0, 0) RETURNING epoch",
@@ -53,7 +50,7 @@ _DISABLED: Final = _change("disabled = ", Param("disabled"))
 _REVOKE: Final = _change(
     "tokens_from = CASE WHEN tokens_from > ", Param("from"), " THEN tokens_from ELSE ", Param("from"), " END"
 )
-_BUMP_ALL: Final = _both("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
+_BUMP_ALL: Final = each_dialect("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
 
 
 def load(name: str, dialect: DialectName) -> Statement:

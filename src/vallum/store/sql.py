@@ -11,19 +11,19 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select, types
 
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
 from vallum.store.ports import Statement, Value
-from vallum.store.sql_dialects import DIALECTS, MARK, OWN_TABLE, DialectName
+from vallum.store.sql_dialects import DIALECTS, MARK, OWN_TABLE
 
 __all__ = [
     "DIALECTS",
     "Convert",
-    "DialectName",
     "Param",
     "Part",
     "Prepared",
@@ -34,6 +34,7 @@ __all__ = [
     "column_sql",
     "condition",
     "converter",
+    "each_dialect",
     "expression_sql",
     "joined",
     "param",
@@ -163,7 +164,12 @@ def render(fragment: Sql, dialect: DialectName) -> Prepared:
     return Prepared("".join(texts), tuple(params))
 
 
-REQUEST_NAMES = frozenset({ME_ID, NOW, TODAY})
+def each_dialect(*parts: Part) -> Mapping[DialectName, Prepared]:
+    """One statement for every store that has the same words for it."""
+    return {dialect: render(sql(*parts), dialect) for dialect in DIALECTS}
+
+
+REQUEST_NAMES: Final = frozenset({ME_ID, NOW, TODAY})
 
 
 def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName, roles: tuple[str, ...] = ()) -> Sql:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy import BindParameter, Table
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
@@ -12,10 +12,9 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
 
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ME_ROLES
-
-DialectName = Literal["sqlite", "postgresql"]
 
 # A NUL cannot stand in SQL text, so it marks parameters in what the compilers write.
 MARK: Final = "\x00"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
+from vallum.declare.dialect import DialectName
 from vallum.store import migrations, principals
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.sqlite_file import check_file, make_file
@@ -30,7 +31,7 @@ _COMMAND_LIMITS: Final = SqliteLimits(write_seconds=NEVER, write_group_seconds=N
 class SqliteDatabase:
     """A `Database` and `Principals` (see `ports`) on one file, for one event loop."""
 
-    dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    dialect: DialectName = "sqlite"
 
     def __init__(self, path: Path, limits: SqliteLimits = _LIMITS) -> None:
         self._path = path
@@ -80,7 +81,7 @@ class SqliteFile:
         StoreError: it is missing or open to others.
     """
 
-    dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    dialect: DialectName = "sqlite"
 
     def __init__(self, path: Path) -> None:
         check_file(path)

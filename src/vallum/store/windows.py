@@ -11,11 +11,10 @@ from itertools import islice
 from typing import Final
 
 from vallum import defaults
+from vallum.declare.dialect import DialectName
+from vallum.store.memory import CountRow
 from vallum.store.ports import Script
-from vallum.store.sql import DIALECTS, DialectName, Param, Prepared, render, sql
-
-WindowRow = tuple[str, str, int, int]
-"""The caller's key, the policy (`hour`, `day`), the start of its window in Unix seconds, the units used."""
+from vallum.store.sql import Param, Prepared, each_dialect, render, sql
 
 _ROWS: Final[dict[DialectName, tuple[str, str]]] = {
     "sqlite": (
@@ -38,16 +37,11 @@ _SAVE: Final[dict[DialectName, Prepared]] = {
     )
     for dialect, (before, after) in _ROWS.items()
 }
-_LOAD: Final = {
-    dialect: render(sql("SELECT key, policy, start, count FROM vallum_window WHERE start >= ", Param("since")), dialect)
-    for dialect in DIALECTS
-}
-_FORGET: Final = {
-    dialect: render(sql("DELETE FROM vallum_window WHERE start < ", Param("before")), dialect) for dialect in DIALECTS
-}
+_LOAD: Final = each_dialect("SELECT key, policy, start, count FROM vallum_window WHERE start >= ", Param("since"))
+_FORGET: Final = each_dialect("DELETE FROM vallum_window WHERE start < ", Param("before"))
 
 
-def save_windows(rows: Sequence[WindowRow], dialect: DialectName = "sqlite") -> Callable[[], Script[None]]:
+def save_windows(rows: Sequence[CountRow], dialect: DialectName = "sqlite") -> Callable[[], Script[None]]:
     """Keep these counts, all or none."""
 
     def script() -> Script[None]:
@@ -59,10 +53,10 @@ def save_windows(rows: Sequence[WindowRow], dialect: DialectName = "sqlite") -> 
     return script
 
 
-def load_windows(since: int = 0, dialect: DialectName = "sqlite") -> Callable[[], Script[list[WindowRow]]]:
+def load_windows(since: int = 0, dialect: DialectName = "sqlite") -> Callable[[], Script[list[CountRow]]]:
     """The counts of windows that began at `since` (Unix seconds) or later."""
 
-    def script() -> Script[list[WindowRow]]:
+    def script() -> Script[list[CountRow]]:
         rows = yield _LOAD[dialect].bind({"since": since})
         return [(key, policy, start, count) for key, policy, start, count in rows]
 
@@ -78,8 +72,8 @@ def forget_windows(before: int, dialect: DialectName = "sqlite") -> Callable[[],
     return script
 
 
-def _largest(rows: Sequence[WindowRow]) -> list[WindowRow]:
-    kept: dict[tuple[str, str], WindowRow] = {}
+def _largest(rows: Sequence[CountRow]) -> list[CountRow]:
+    kept: dict[tuple[str, str], CountRow] = {}
     for row in rows:
         present = kept.get(row[:2])
         if present is None or row[2:] > present[2:]:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_colu
 
 from vallum.authorise.checks import check
 from vallum.declare.app import API
-from vallum.declare.checks_finding import Dialect, Finding
+from vallum.declare.checks_finding import Finding
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import READ, Rule, allow
 
 
@@ -65,11 +66,11 @@ def declared(*rules: Rule, model: Model = Player, roles: tuple[str, ...] = ("a",
     return api
 
 
-def identifiers(api: API, dialect: Dialect = "sqlite", *, severity: str | None = None) -> list[str]:
+def identifiers(api: API, dialect: DialectName = "sqlite", *, severity: str | None = None) -> list[str]:
     return [f.identifier for f in check(api, dialect=dialect) if severity is None or f.severity == severity]
 
 
-def the(identifier: str, api: API, dialect: Dialect = "sqlite") -> Finding:
+def the(identifier: str, api: API, dialect: DialectName = "sqlite") -> Finding:
     """The only finding with this identifier; it says something, somewhere, with a mend."""
     [found] = [finding for finding in check(api, dialect=dialect) if finding.identifier == identifier]
     assert found.place

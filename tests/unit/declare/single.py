@@ -15,19 +15,20 @@ from sqlalchemy.orm import (
 from vallum.authorise.checks import check
 from vallum.declare.app import API
 from vallum.declare.checks import check_api
-from vallum.declare.checks_finding import Dialect, Finding
+from vallum.declare.checks_finding import Finding
+from vallum.declare.dialect import DialectName
 from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, allow
 
 EVERYTHING = CREATE | READ | UPDATE | DELETE
 
 
-def findings(model: type[Any], dialect: Dialect = "sqlite", **options: Any) -> list[Finding]:
+def findings(model: type[Any], dialect: DialectName = "sqlite", **options: Any) -> list[Finding]:
     api = API("Test", roles=["a"])
     api.resource(model, allow("a", EVERYTHING), **options)
     return check(api, dialect=dialect)
 
 
-def identifiers(model: type[Any], dialect: Dialect = "sqlite", **options: Any) -> list[str]:
+def identifiers(model: type[Any], dialect: DialectName = "sqlite", **options: Any) -> list[str]:
     return [finding.identifier for finding in findings(model, dialect, **options)]
 
 

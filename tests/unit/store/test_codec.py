@@ -9,8 +9,9 @@ from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
 from vallum.declare.checks_column import family_of, type_findings
+from vallum.declare.dialect import DialectName
 from vallum.store.codec import json_value
-from vallum.store.sql import DIALECTS, DialectName
+from vallum.store.sql import DIALECTS
 
 GENERIC: list[type[TypeEngine[Any]]] = sorted(
     {

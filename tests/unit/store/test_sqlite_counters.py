@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vallum import defaults
+from vallum.store.memory import CountRow
 from vallum.store.ports import Statement
 from vallum.store.sqlite import SqliteDatabase, SqliteFile
-from vallum.store.windows import WindowRow, forget_windows, load_windows, save_windows
+from vallum.store.windows import forget_windows, load_windows, save_windows
 
 
 async def test_counts_survive_a_restart(path: Path) -> None:
     """What one process wrote behind, the next one finds."""
-    rows: list[WindowRow] = [
+    rows: list[CountRow] = [
         ("p:teacher-17", "hour", 3600, 12),
         ("p:teacher-17", "day", 0, 40),
         ("a:ünï'\"", "hour", 3600, 1),
@@ -39,7 +40,7 @@ async def test_counts_survive_a_restart(path: Path) -> None:
         (("k", "hour", 0, 99), ("k", "hour", 3600, 5)),
     ],
 )
-def test_a_late_row_never_sets_a_counter_back(file: SqliteFile, late: WindowRow, kept: WindowRow) -> None:
+def test_a_late_row_never_sets_a_counter_back(file: SqliteFile, late: CountRow, kept: CountRow) -> None:
     """The later window counts, and in the same window the higher number."""
     file.write(save_windows([("k", "hour", 3600, 5)]))
     file.write(save_windows([late]))
@@ -86,7 +87,7 @@ COUNTS = st.tuples(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(COUNTS, max_size=5), max_size=5))
-def test_any_order_of_writes_ends_at_the_largest(file: SqliteFile, batches: list[list[WindowRow]]) -> None:
+def test_any_order_of_writes_ends_at_the_largest(file: SqliteFile, batches: list[list[CountRow]]) -> None:
     """However writes are repeated, split or delayed, the newest window with its highest count stays."""
     expected: dict[tuple[str, str], tuple[int, int]] = {}
     for batch in batches:
