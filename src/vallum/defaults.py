@@ -21,7 +21,7 @@ DRAIN_BYTES: Final = 64 * KIB
 DRAIN_SECONDS: Final = 1.0
 """Waiting for such a body."""
 REQUEST_SECONDS: Final = 30.0
-"""From the first byte of the body to the answer."""
+"""An `async def` handler must have answered by then (408)."""
 BODY_SECONDS: Final = 10.0
 """The whole body must have arrived by then (408)."""
 ADDRESS_PER_SECOND: Final = 100.0
@@ -62,7 +62,9 @@ MAX_RSA_BITS: Final = 8192
 ARGON2_MEMORY_KIB: Final = 19 * KIB
 """19 MiB (OWASP Password Storage Cheat Sheet: m=19456, t=2, p=1); the unit of RFC 9106 §3.1 is KiB."""
 ARGON2_PASSES: Final = 2
+"""`t` of the same line."""
 ARGON2_LANES: Final = 1
+"""`p` of the same line."""
 MAX_PASSWORD_BYTES: Final = 1 * KIB
 """In UTF-8. NIST SP 800-63B §5.1.1.2 asks for at least 64 characters."""
 MIN_PASSWORD_CHARACTERS: Final = 8
@@ -70,7 +72,9 @@ MIN_PASSWORD_CHARACTERS: Final = 8
 MAX_SECRET_FILE_BYTES: Final = 64 * KIB
 """An encrypted private key has about 500."""
 DEVELOPMENT_AUTHORITY_DAYS: Final = 365
+"""Its owner has to trust a new one once a year."""
 DEVELOPMENT_CERTIFICATE_DAYS: Final = 30
+"""Made anew by itself."""
 
 # authenticate -------------------------------------------------------------------------
 TOKEN_SECONDS: Final = 15 * 60
@@ -83,8 +87,6 @@ TOKEN_RECHECK_SECONDS: Final = 60
 """A verified token is taken on trust for this long (its principal's epoch is compared every time)."""
 TOKENS_CACHED: Final = 10_000
 """Verified tokens kept (about 1 KiB each); the least recently used goes first."""
-PRINCIPALS_CACHED: Final = 10_000
-"""Principals kept (about 1 KiB each); each use checks the epoch in the statement."""
 
 # throttle -----------------------------------------------------------------------------
 CALLERS_TRACKED: Final = 200_000
@@ -110,13 +112,21 @@ ANONYMOUS_PLAN_DAY: Final = 2_000
 
 # validate -----------------------------------------------------------------------------
 PAGE_DEFAULT: Final = 10
+"""Rows of a page when `limit` is not given."""
 PAGE_MAX: Final = 100
+"""Rows of a page at most: it bounds the cost of one request, which is one unit."""
 MAX_QUERY_PARAMETERS: Final = 32
+"""Filters and the reserved parameters together."""
 MAX_FILTERS: Final = 16
+"""Conditions of one list; each is one more term of its statement."""
 MAX_IN_VALUES: Final = 100
+"""Values of one `[in]`."""
 MAX_SORTS: Final = 3
+"""Fields of one `sort`; the key comes after them."""
 MAX_PATTERN_CHARACTERS: Final = 100
+"""Of one `[contains]` or `[startswith]`."""
 MAX_CURSOR_BYTES: Final = 2 * KIB
+"""A cursor of ours carries the sort fields and the key of one row, and has about 100."""
 JSON_INLINE_BYTES: Final = 32 * KIB
 """A larger body is parsed in a thread; this much takes below a millisecond, or 8 when it is made to be slow."""
 MAX_JSON_DEPTH: Final = 32
@@ -124,9 +134,11 @@ MAX_JSON_DEPTH: Final = 32
 MAX_JSON_KEYS: Final = 1_000
 """Keys of one object."""
 MAX_JSON_KEY_CHARACTERS: Final = 256
+"""Of one key; names of fields are far shorter."""
 MAX_JSON_ITEMS: Final = 10_000
 """Items of one array."""
 MAX_JSON_STRING_CHARACTERS: Final = 512 * KIB
+"""Of one string: half of MAX_BODY_BYTES."""
 MAX_JSON_DIGITS: Final = 32
 """Significant digits of one number; an integer beyond 64 bits is refused by the column later."""
 MIN_JSON_EXPONENT: Final = -324
@@ -146,7 +158,9 @@ MAX_FAULTS: Final = 100
 INLINE_READ_STEPS: Final = 200_000
 """SQLite virtual-machine steps (about 2 ms) before a read leaves the event loop for a thread."""
 READ_SECONDS: Final = 5.0
+"""A read that takes longer is stopped (503)."""
 WRITE_SECONDS: Final = 10.0
+"""A write, its handler included, that takes longer is undone (503)."""
 WRITE_QUEUE: Final = 1024
 """Writes waiting; beyond it the answer is 503."""
 WRITE_GROUP: Final = 64
@@ -198,6 +212,7 @@ HSTS_DEVELOPMENT_SECONDS: Final = 300
 
 # serve --------------------------------------------------------------------------------
 PORT: Final = 8443
+"""The usual alternative to 443 for programs without the right to a port below 1024."""
 HEADER_SECONDS: Final = 5.0
 """For the headers of a request, and how long an idle connection is kept."""
 STALLED_SECONDS: Final = 15.0
@@ -214,9 +229,12 @@ JOURNAL_SECONDS: Final = 0.2
 """Between two writes of the log."""
 JOURNAL_LINES: Final = 20_000
 """Log lines waiting to be written (about 8 MB); further ones are counted and dropped."""
+JOURNAL_NAMES: Final = 10_000
+"""Names of callers and routes whose JSON is kept (about 200 bytes each); the least recently used goes first."""
 OPS_SECONDS: Final = 2.0
 """For one question to the health and metrics listener, and for the database read behind `ready`."""
 OPS_REQUEST_BYTES: Final = 4 * KIB
+"""The header section of a question to that listener; a probe or a scraper sends about 300."""
 DEVELOPMENT_RENEW_DAYS: Final = 7
 """A development certificate is made anew when less of its 30 days is left."""
 DEVELOPMENT_AUTHORITY_RENEW_DAYS: Final = 30

@@ -150,8 +150,8 @@ class Passage:
     @property
     def short_body(self) -> bool:
         """Whether a body was announced that is cheaper to read than to break the connection over."""
-        admitted, _ = behind(self.ticket)
-        length = None if admitted is None else admitted.header(b"content-length")
+        request, _ = behind(self.ticket)
+        length = None if request is None else request.header(b"content-length")
         return length is not None and 0 < int(length) <= defaults.DRAIN_BYTES
 
     def refused(self, refusal: Refusal) -> Reply:

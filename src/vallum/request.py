@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple, final
 
+Header = tuple[bytes, bytes]
+"""A header field: its name in lower case, and its value in printable ASCII."""
 Receive = Callable[[], Awaitable[Mapping[str, object]]]
 """ASGI's `receive`: the body arrives through it, and only `validate` calls it."""
 

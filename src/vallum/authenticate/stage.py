@@ -2,8 +2,8 @@
 
 1. One credential at most, in a header.
 2. Without one: the anonymous caller, where a rule or a public route lets one in.
-3. A token verified before is known by its digest until it expires; its principal's epoch is compared later,
-   in the statement itself.
+3. A token verified before is known by its digest for a minute at most, and not beyond its end; its principal's epoch
+   is compared later, in the statement itself.
 4. Else an address that keeps sending bad credentials is refused, before any signature is checked.
 5. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
 6. The principal is loaded from the store; a token from before its last revocation is void.
@@ -96,7 +96,7 @@ class Authenticator:
         self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     def remembered(self, digest: bytes, now: float) -> Principal | None:
-        """The principal of a token that was verified before and has not expired."""
+        """The principal of a token that was verified before, until it is to be verified again."""
         found = self._verified.get(digest)
         if found is None:
             return None
@@ -122,7 +122,7 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
     """Find out who calls.
 
     Raises:
-        Refusal: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_AMBIGUOUS, CREDENTIAL_IN_QUERY.
+        Refusal: every reason of the table's authenticate section.
     """
     request, route = admitted.request, admitted.route
     # 1. Where credentials may stand.

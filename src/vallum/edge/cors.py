@@ -16,16 +16,17 @@ from typing import Final, final
 from vallum import defaults
 from vallum.declare.errors import DeclarationError
 from vallum.refusals import ORIGIN_FORBIDDEN, Refusal
+from vallum.request import Header
 
-Headers = tuple[tuple[bytes, bytes], ...]
+Headers = tuple[Header, ...]
 
 # RFC 6454 §6.2, as browsers write it: lower case, no default port. http only for a developer's own machine.
 ORIGIN: Final = re.compile(
     r"(?:https://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])|http://(?:localhost|127\.0\.0\.1|\[::1\]))"
     r"(?::[1-9][0-9]{0,4})?"
 )
-VARY: Final = (b"vary", b"Origin")
-EXPOSED: Final = (
+VARY: Final[Header] = (b"vary", b"Origin")
+EXPOSED: Final[Header] = (
     b"access-control-expose-headers",
     b"Date, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id",
 )

@@ -13,9 +13,10 @@ from typing import Final
 
 from vallum import defaults
 from vallum.refusals import EXPECTATION_FAILED, HEADER_UNSUPPORTED, HEADERS_TOO_LARGE, REQUEST_MALFORMED, Refusal
+from vallum.request import Header
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
-"""ASGI's list of (lower-case name, value)."""
+RawHeaders = Sequence[Header]
+"""ASGI's list, before anything of it was looked at."""
 
 VALUE_BYTES: Final = bytes(range(0x20, 0x7F))
 """Space and visible ASCII. RFC 9110 §5.5 also allows HTAB and bytes above 127; nothing that we read has any."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from vallum import defaults
-
-Header = tuple[bytes, bytes]
+from vallum.request import Header
 
 JSON_TYPE: Final = b"application/json"
 PROBLEM_TYPE: Final = b"application/problem+json"

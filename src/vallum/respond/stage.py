@@ -14,8 +14,8 @@ from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
 from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned
 from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
-from vallum.request import Request
-from vallum.respond.headers import FixedHeaders, Header
+from vallum.request import Header, Request
+from vallum.respond.headers import FixedHeaders
 from vallum.throttle.stage import Metered
 from vallum.validate.cursor import Cursors, context_of
 

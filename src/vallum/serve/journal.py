@@ -152,7 +152,7 @@ def _caller(ticket: Ticket) -> tuple[str | None, str, str]:
     return principal, method, "-" if route is None else route.path
 
 
-@lru_cache(maxsize=defaults.PRINCIPALS_CACHED)
+@lru_cache(maxsize=defaults.JOURNAL_NAMES)
 def _quoted(text: str | None) -> str:
     return json.dumps(text)
 

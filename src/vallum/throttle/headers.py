@@ -12,13 +12,12 @@ from __future__ import annotations
 from typing import Final, final
 
 from vallum.declare.plan import Claim, Plan
+from vallum.request import Header
 from vallum.throttle.windows import DAY_SECONDS, HOUR_SECONDS
 
 POLICY: Final = b"ratelimit-policy"
 LIMIT: Final = b"ratelimit"
 BURST_ALONE: Final = ("burst",)
-
-Pair = tuple[bytes, bytes]
 
 
 @final
@@ -34,10 +33,10 @@ class LimitHeaders:
         if plan.day is not None:
             windows.append(f'"day";q={plan.day};w={DAY_SECONDS}')
         burst = f'"burst";q={plan.burst.count};w={plan.burst.seconds}'
-        self._policy: Pair = (POLICY, ",".join(windows or [burst]).encode("ascii"))
-        self._policy_with_burst: Pair = (POLICY, ",".join([*windows, burst]).encode("ascii"))
+        self._policy: Header = (POLICY, ",".join(windows or [burst]).encode("ascii"))
+        self._policy_with_burst: Header = (POLICY, ",".join([*windows, burst]).encode("ascii"))
 
-    def pairs(self, claim: Claim) -> tuple[Pair, Pair]:
+    def pairs(self, claim: Claim) -> tuple[Header, Header]:
         """`RateLimit-Policy` and `RateLimit` for an answer to that claim: lower-case names, ASCII values."""
         index = closest(claim)
         limit = f'"{claim.policies[index]}";r={claim.remaining[index]};t={claim.reset_seconds[index]}'

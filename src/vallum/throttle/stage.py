@@ -8,9 +8,10 @@ from typing import Final, NamedTuple, final
 from vallum.authenticate.stage import Identified
 from vallum.declare.plan import Claim, Plan
 from vallum.refusals import QUOTA_EXCEEDED, Refusal
+from vallum.request import Header
 from vallum.store.memory import CountRow, MemoryCounters, address_key
 from vallum.throttle.budget import Budget, Tally
-from vallum.throttle.headers import LimitHeaders, Pair
+from vallum.throttle.headers import LimitHeaders
 
 STRANGER: Final = "\n"
 """Stands before the address of an anonymous caller in the store; no account's name has it (they are printable)."""
@@ -25,7 +26,7 @@ class Metered(NamedTuple):
 
     identified: Identified
     claim: Claim
-    limits: tuple[Pair, ...]
+    limits: tuple[Header, ...]
 
 
 @final
@@ -37,7 +38,7 @@ class Meter:
         self.strangers: MemoryCounters[Tally] = MemoryCounters(Tally)
         self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
 
-    def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Pair, ...]]:
+    def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Header, ...]]:
         """Count `cost` units of the caller's budget, if they are there."""
         principal, request = identified.principal, identified.admitted.request
         budget, headers = self._plans.get(principal.plan) or self._plans["default"]
