@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, ParamSpec, final
 
 from vallum import defaults
@@ -29,22 +30,31 @@ class Moved(Exception):
 
 @final
 class Plans:
-    """Prepared statements by what makes them the same; the least recently used is dropped."""
+    """Prepared statements by what makes them the same; the least recently used is dropped.
+
+    Locked: the event loop and the writer's thread share it, and two threads in one OrderedDict with keys of Python's
+    own classes lose entries or end the process.
+    """
 
     def __init__(self, limit: int = defaults.STATEMENTS_CACHED) -> None:
         self._limit = limit
         self._kept: OrderedDict[object, Prepared] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, key: object, build: Callable[P, Prepared], *args: P.args, **kwargs: P.kwargs) -> Prepared:
         """The statement under `key`: `build(…)` makes it when it is not there."""
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = build(*args, **kwargs)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        made = build(*args, **kwargs)  # a millisecond, in which nobody else waits
+        with self._lock:
+            self._kept[key] = made
+            self._kept.move_to_end(key)
             if len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
-        return found
+        return made
 
 
 @final
