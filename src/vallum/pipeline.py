@@ -23,7 +23,6 @@ from vallum.refusals import BUSY, INTERNAL, Refusal
 from vallum.request import Receive, Replayable
 from vallum.respond.stage import Reply, Response, Ticket, behind, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, counted_already, throttle
-from vallum.validate.body import ClientGone
 from vallum.validate.stage import Intent, Validation, validate
 
 T = TypeVar("T", bound="Admitted | Identified | Metered | Authorised")
@@ -55,14 +54,12 @@ class Pipeline:
 
 
 async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline, now: float) -> Reply:
-    """One request, from the server's scope to the reply; raises only when the client has left."""
+    """One request, from the server's scope to the reply."""
     passage = Passage(pipeline, Replayable(receive), now)
     try:
         reply = await passage.run(scope)
     except Refusal as refusal:
         reply = passage.refused(refusal)
-    except ClientGone:
-        raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
         pipeline.journal.failed(passage.request_id, error)
         reply = passage.refused(Refusal(INTERNAL))

@@ -131,6 +131,25 @@ def test_a_silent_connection_is_closed(server: Served) -> None:
             assert received.count(b"HTTP/1.1 401") == (1 if request else 0)
 
 
+@pytest.mark.parametrize("chunk", [b"2\n{}\n0\n\n", b"FFFFFFFFFFFFFFFF1\r\n{}\r\n0\r\n\r\n", b"x\r\n"])
+def test_chunks_that_cannot_be_read(server: Served, chunk: bytes) -> None:
+    """The answer to a broken body is ours, with every header, and not the server's own 500."""
+    head = "POST /notes HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {}\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=15) as raw,
+        server.context().wrap_socket(raw, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(head.format(server.port, server.token("will")).encode() + chunk)
+        received = b""
+        while part := connection.recv(4096):
+            received += part
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"request_malformed" in received
+    assert b"strict-transport-security" in received
+    assert b"granian" not in received
+
+
 def test_a_stop_finishes_what_runs(own_server: Served) -> None:
     """SIGTERM in the middle of a request: it is answered, the log says stopped, the exit code is 0."""
     token = own_server.token("will")

@@ -541,6 +541,15 @@ def test_a_wrong_length(client: As, length: int) -> None:
     problem(answer, 400, "request_malformed")
 
 
+@pytest.mark.parametrize(("path", "before"), [("/things", []), ("/things", [b'{"text":']), ("/ping", [])])
+def test_a_body_that_breaks_off(client: As, path: str, before: list[bytes]) -> None:
+    """A server that cannot read a chunk says that the client left: it gets our answer, and the journal its line."""
+    pieces = [piece(part) for part in before] + [{"type": "http.disconnect"}]
+    writer = client("wim")
+    problem(stream(writer, "POST", path, pieces, {**JSON, "transfer-encoding": "chunked"}), 400, "request_malformed")
+    assert writer._running.journal.passages[-1].refusal is not None
+
+
 @pytest.mark.parametrize("path", ["/ping", "/parcels/1/send"])
 def test_a_body_where_none_is_taken(client: As, path: str) -> None:
     """An action or endpoint that takes no body refuses one, however it is framed; an empty chunked one is none."""

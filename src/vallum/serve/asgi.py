@@ -9,7 +9,6 @@ from typing import Any, final
 from vallum.pipeline import answer
 from vallum.request import Receive
 from vallum.serve.wire import Service
-from vallum.validate.body import ClientGone
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -26,9 +25,6 @@ class Application:
         """Answer one request. Websockets are not answered: the server has them switched off."""
         if scope["type"] != "http":
             return
-        try:
-            reply = await answer(scope, receive, self.service.pipeline, self._clock())
-        except ClientGone:
-            return
+        reply = await answer(scope, receive, self.service.pipeline, self._clock())
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast, final
+from typing import cast
 
 from vallum import defaults
 from vallum.refusals import BODY_TOO_LARGE, REQUEST_MALFORMED, REQUEST_TIMEOUT, Refusal
 from vallum.request import Receive
-
-
-@final
-class ClientGone(Exception):
-    """The client closed the connection before its body was complete; nobody is left to answer."""
 
 
 async def read_body(receive: Receive, *, max_bytes: int, seconds: float, expected_length: int | None) -> bytes:
@@ -26,8 +21,7 @@ async def read_body(receive: Receive, *, max_bytes: int, seconds: float, expecte
 
     Raises:
         Refusal: BODY_TOO_LARGE as soon as it is, REQUEST_TIMEOUT, REQUEST_MALFORMED when it is longer
-            or shorter than `expected_length`.
-        ClientGone: the connection was closed first.
+            or shorter than `expected_length`, or ends before it is whole.
     """
     deadline = asyncio.timeout(seconds)
     try:
@@ -63,7 +57,9 @@ async def _collect(receive: Receive, max_bytes: int, expected_length: int | None
 async def _next(receive: Receive) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] != "http.request":  # http.disconnect
-        raise ClientGone
+        # The client has left, or the server could not read its chunks. The latter still waits for an answer, and
+        # without one of ours gets the server's own: a 500 without any of our headers, and no line in the journal.
+        raise Refusal(REQUEST_MALFORMED, "The body ended before it was whole.")
     return cast("bytes", message.get("body", b"")), bool(message.get("more_body", False))
 
 

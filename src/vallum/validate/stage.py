@@ -132,7 +132,6 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     Raises:
         Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, BODY_INVALID;
             BODY_UNEXPECTED where none is taken; BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives.
-        ClientGone: the client left before its body was whole.
     """
     verb, access, resource = authorised.verb, authorised.access, authorised.route.resource
     request = authorised.metered.identified.admitted.request
