@@ -60,13 +60,11 @@ def serve(
 
 def _stop_at(findings: list[Finding], *, as_json: bool) -> None:
     """Tell everything that was found, and go no further when one of it is an error."""
-    for finding in findings:
-        if as_json:
-            continue
-        text = f"{finding.severity}: {finding.identifier} ({finding.place})\n  {finding.message} {finding.mend}\n"
-        sys.stderr.write(text)
     errors = [finding for finding in findings if finding.severity == "error"]
-    if errors and as_json:
+    if not as_json:
+        for f in findings:
+            sys.stderr.write(f"{f.severity}: {f.identifier} ({f.place})\n  {f.message} {f.mend}\n")
+    elif errors:
         show({"refused": [{"identifier": f.identifier, "place": f.place, "mend": f.mend} for f in errors]})
     if errors:
         raise typer.Exit(1)

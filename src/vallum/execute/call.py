@@ -9,6 +9,7 @@ from typing import Any, TypeVar, final
 
 from sqlalchemy.orm import Session
 
+from vallum import defaults
 from vallum.authorise.rights import Access
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
@@ -59,13 +60,21 @@ class Call:
 
     @property
     def db(self) -> Session:
-        """The Session of this call's transaction. Its SELECTs see only what the caller may READ."""
+        """The Session of this call's transaction. Its SELECTs see only what the caller may READ.
+
+        Raises:
+            RuntimeError: in an async handler, which has no open transaction.
+        """
         if self._session is None:
             raise RuntimeError("an async handler has no open transaction: await call.transact(function)")
         return self._session
 
     async def transact(self, work: Callable[[Call], T]) -> T:
-        """Run `work(call)` inside a transaction of its own and return its result (async handlers only)."""
+        """Run `work(call)` inside a transaction of its own and return its result (async handlers only).
+
+        Raises:
+            RuntimeError: in a plain handler, which runs inside a transaction already.
+        """
         if self._transact is None:
             raise RuntimeError("this handler runs inside a transaction already")
         result: T = await self._transact(work)
@@ -90,8 +99,12 @@ class Call:
         access = self._access(resource, Operation.READ)
         return _json(self._run(locate(self._frame, resource, access, self._frame.key_values(resource, key))))
 
-    def list(self, model: type[Any], *, limit: int = 100) -> Sequence[dict[str, Any]]:
-        """The first rows that this caller may read, by key."""
+    def list(self, model: type[Any], *, limit: int = defaults.PAGE_MAX) -> Sequence[dict[str, Any]]:
+        """The first rows that this caller may read, by key.
+
+        Raises:
+            Refusal: NOT_FOUND when no rule lets the caller read any.
+        """
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
         shape = ListShape(ordered(resource, access.granted), (), (), None, False)
@@ -100,21 +113,33 @@ class Call:
         return [json.loads(row[0]) for row in rows if row[0] is not None]
 
     def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Create a row under the rules; None when the caller may not read it."""
+        """Create a row under the rules; None when the caller may not read it.
+
+        Raises:
+            Refusal: FORBIDDEN, BODY_INVALID, STATE_FORBIDDEN, CONFLICT: as the wire would answer.
+        """
         resource = self._resource(model)
         access = self._access(resource, Operation.CREATE)
         body = self._models.create(resource, access, values)
         return _json_or_none(self._run(create(self._frame, resource, access, body)))
 
     def update(self, model: type[Any], key: Any, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Change a row under the rules; `key` is a tuple for a composite key."""
+        """Change a row under the rules; `key` is a tuple for a composite key. None when the caller may not read it then.
+
+        Raises:
+            Refusal: NOT_FOUND, FORBIDDEN, BODY_INVALID, STATE_FORBIDDEN, CONFLICT: as the wire would answer.
+        """
         resource = self._resource(model)
         access = self._access(resource, Operation.UPDATE)
         body = self._models.change(resource, access, values)
         return _json_or_none(self._run(change(self._frame, resource, access, _tuple(key), body, ANY_TAG)))
 
     def delete(self, model: type[Any], *key: Any) -> None:
-        """Remove a row under the rules."""
+        """Remove a row under the rules.
+
+        Raises:
+            Refusal: NOT_FOUND, FORBIDDEN, IN_USE: as the wire would answer.
+        """
         resource = self._resource(model)
         self._run(remove(self._frame, resource, self._access(resource, Operation.DELETE), key, None))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from functools import partial
+from typing import Any, Final, final
 
 from pydantic import TypeAdapter
 from sqlalchemy import inspect
@@ -24,7 +25,7 @@ from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
 from vallum.store.ports import Script, Violation, WithSession
 from vallum.validate.models import Models
 
-ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 
 
 @final
@@ -55,53 +56,37 @@ def act(
     """
     yield from check_epoch(frame)
     resource = yield from _locked(frame, route, access, key)
-    ledger = Ledger()
 
-    def work(session: Session) -> Any:
-        call = Call(frame, models, None, session, ledger)
-        instance = session.get(resource.model, key if len(key) > 1 else key[0])
-        if instance is None:
+    def work(call: Call) -> Any:
+        row = call.db.get(resource.model, key if len(key) > 1 else key[0])
+        if row is None:
             raise Refusal(NOT_FOUND)
-        arguments = () if handler.body is None else (body,)
-        result = handler.function(call, instance, *arguments)
-        call.finish()
-        return _settled(frame, result)
+        return handler.function(call, row, *(() if handler.body is None else (body,)))
 
-    result = yield from _in_session(work)
-    yield from _record(frame, route, key_text(resource.key, key), ledger)
+    audited = key_text(resource.key, key)
+    result = yield from _called(frame, models, route, audited, work, keep=partial(_settled, frame))
     return (yield from _shown(frame, result))
 
 
 def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: Any) -> Script[Result]:
-    """An endpoint's plain function."""
+    """An endpoint's plain function.
+
+    Raises:
+        Refusal: what the handler itself refuses.
+    """
     yield from check_epoch(frame)
-    ledger = Ledger()
 
-    def work(session: Session) -> Any:
-        call = Call(frame, models, None, session, ledger)
-        result = handler.function(call, *(() if handler.body is None else (body,)))
-        call.finish()
-        return _settled(frame, result)
+    def work(call: Call) -> Any:
+        return handler.function(call, *(() if handler.body is None else (body,)))
 
-    result = yield from _in_session(work)
-    yield from _record(frame, route, None, ledger)
+    result = yield from _called(frame, models, route, None, work, keep=partial(_settled, frame))
     return (yield from _shown(frame, result))
 
 
 def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call], Any]) -> Script[Any]:
     """`await call.transact(work)` of an async handler."""
     yield from check_epoch(frame)
-    ledger = Ledger()
-
-    def inside(session: Session) -> Any:
-        call = Call(frame, models, None, session, ledger)
-        result = work(call)
-        call.finish()
-        return result
-
-    result = yield from _in_session(inside)
-    yield from _record(frame, route, None, ledger)
-    return result
+    return (yield from _called(frame, models, route, None, work, keep=lambda result: result))
 
 
 def answer(frame: Frame, result: Any) -> Script[Result]:
@@ -110,11 +95,35 @@ def answer(frame: Frame, result: Any) -> Script[Result]:
     return (yield from _shown(frame, _settled(frame, result)))
 
 
-def _in_session(work: Callable[[Session], Any]) -> Script[Any]:
+def _called(
+    frame: Frame,
+    models: Models,
+    route: Route,
+    key: str | None,
+    work: Callable[[Call], Any],
+    *,
+    keep: Callable[[Any], Any],
+) -> Script[Any]:
+    """Run the author's code in a Session of the transaction, and record what it did.
+
+    Args:
+        key: of the action's row, for the audit.
+        keep: what is kept of the result, made while the Session is open.
+    """
+    ledger = Ledger()
+
+    def inside(session: Session) -> Any:
+        call = Call(frame, models, None, session, ledger)
+        result = work(call)
+        call.finish()
+        return keep(result)
+
     try:
-        return (yield WithSession(work))
+        result = yield WithSession(inside)
     except Violation as violation:
         raise refusal_in_handler(violation) from violation
+    yield from _record(frame, route, key, ledger)
+    return result
 
 
 def _locked(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) -> Script[Resource]:

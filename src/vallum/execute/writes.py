@@ -74,7 +74,12 @@ def change(
     body: Mapping[str, Any],
     if_match: EntityTags,
 ) -> Script[Seen]:
-    """Change a row and return it as the caller sees it afterwards."""
+    """Change a row and return it as the caller sees it afterwards.
+
+    Raises:
+        Refusal: NOT_FOUND, FORBIDDEN, STALE, BODY_INVALID, STATE_FORBIDDEN, CONFLICT and the like, in this order.
+        Moved: the caller's epoch moved.
+    """
     yield from check_epoch(frame)
     values = frame.key_values(resource, key)
     names = tuple(name for name in resource.fields if name in body)
@@ -108,7 +113,12 @@ def change(
 def remove(
     frame: Frame, resource: Resource, access: Access, key: tuple[Any, ...], if_match: EntityTags | None
 ) -> Script[None]:
-    """Delete a row, or mark it deleted."""
+    """Delete a row, or mark it deleted.
+
+    Raises:
+        Refusal: NOT_FOUND, FORBIDDEN, STALE, IN_USE, in this order.
+        Moved: the caller's epoch moved.
+    """
     yield from check_epoch(frame)
     values = frame.key_values(resource, key)
     before = yield from locate(frame, resource, access, values)

@@ -17,7 +17,7 @@ from vallum.store import migrations, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession
 from vallum.store.sqlite import SqliteFile
-from vallum.store.sqlite_file import BESIDE
+from vallum.store.sqlite_file import BESIDE, sync_directory
 
 Seeder = Callable[[Session], Any]
 
@@ -73,11 +73,7 @@ def _finished(path: Path) -> Iterator[Path]:
             raise exists from None
     finally:
         _remove(unfinished)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)  # the name outlives a power cut
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _remove(path: Path) -> None:

@@ -30,7 +30,6 @@ from vallum.serve.counters import WriteBehind
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.memory import AddressLimiter
-from vallum.store.ports import Database, Principals
 from vallum.store.sqlite import SqliteDatabase
 from vallum.throttle.gcra import conform
 from vallum.throttle.stage import Meter
@@ -116,7 +115,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         meter=Meter(api.plans),
         policy=Policy(api, database.dialect),
         validation=Validation(models, cursors),
-        execution=_execution(database, database, models),
+        execution=Execution(database, database, Plans(), models, database.dialect),
         response=Response(
             fixed=fixed_headers(defaults.HSTS_DEVELOPMENT_SECONDS if place.dev else defaults.HSTS_SECONDS),
             cursors=cursors,
@@ -161,10 +160,6 @@ class HttpDate:
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True).encode()
         return self._text
-
-
-def _execution(database: Database, principals: Principals, models: Models) -> Execution:
-    return Execution(database, principals, Plans(), models, database.dialect)
 
 
 def _proxy(place: Place) -> Proxy | None:

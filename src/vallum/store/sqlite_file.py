@@ -33,11 +33,16 @@ def make_file(path: Path) -> None:
     except FileExistsError:
         raise StoreError("database-exists", str(path), "Use another place, or `vallum db migrate`.") from None
     os.close(descriptor)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Bring the names in a directory to the disk: they outlive a power cut, as a commit does."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)  # the name outlives a power cut, as the first commit will
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def check_file(path: Path) -> None:
