@@ -33,7 +33,8 @@ Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
 
 _ALL: Final = each_dialect(
-    "SELECT kid, public_jwk, created, retires, revoked FROM vallum_signing_key ORDER BY created, kid"
+    "SELECT kid, public_jwk, created, retires, revoked FROM vallum_signing_key"
+    " ORDER BY created, retires IS NULL AND revoked IS NULL, kid"  # of one second the one that signs comes last
 )
 _ADD: Final = each_dialect(
     "INSERT INTO vallum_signing_key (kid, algorithm, public_jwk, created) VALUES (",
@@ -93,6 +94,8 @@ def rotate(
     The file is written first: a key in the store whose file is missing could not sign.
     """
     key = signing_key.generate(ALGORITHM)
+    while key.kid.startswith("-"):  # `vallum keys revoke KID` would take it for an option
+        key = signing_key.generate(ALGORITHM)
     write_secret(folder / f"{key.kid}.pem", key.private_pem(passphrase))
 
     def script() -> Script[str]:
