@@ -554,6 +554,21 @@ def test_whoever_is_known_at_that_address_goes_on(client: As) -> None:
     assert stranger.get("/shelves").status_code == 200
 
 
+def test_who_is_known_there_goes_on_when_the_token_is_verified_again(client: As, data: Path, clock: Clock) -> None:
+    """A minute later, and after a change of rights: to show a token that was good is no guess. One that was revoked is no longer known."""
+    rita, walt, stranger = client("rita"), client("walt"), client(None)
+    assert (rita.get("/books").status_code, walt.get("/books").status_code) == (200, 200)
+    clock.forward(defaults.TOKEN_RECHECK_SECONDS)
+    for number in range(defaults.FAILURES_BURST):
+        shown(stranger, f"x.y.{number}")
+    assert rita.get("/books").status_code == 200
+    change(data, principals.alter("rita", "sqlite", attributes={}))
+    assert rita.get("/books").status_code == 200
+    change(data, principals.revoke_tokens("walt", clock(), "sqlite"))
+    assert_invalid(walt.get("/books"))
+    assert walt.get("/books").status_code == 429
+
+
 def test_another_address_is_not_held_for_it(client: As) -> None:
     """IPv4 by itself, IPv6 by its /64."""
     stranger = client(None)

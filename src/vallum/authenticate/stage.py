@@ -98,13 +98,14 @@ class Authenticator:
     def remembered(self, digest: bytes, now: float) -> Principal | None:
         """The principal of a token that was verified before, until it is to be verified again."""
         found = self._verified.get(digest)
-        if found is None:
-            return None
-        if now >= found[1]:
-            del self._verified[digest]
+        if found is None or now >= found[1]:
             return None
         self._verified.move_to_end(digest)
         return found[0]
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether that token was good when it was verified last: to show it again is no guess."""
+        return digest in self._verified
 
     def remember(self, digest: bytes, principal: Principal, until: float) -> None:
         """Keep a verified token's principal."""
@@ -113,9 +114,13 @@ class Authenticator:
             self._verified.popitem(last=False)
 
     def forget(self, identified: Identified) -> None:
-        """Drop what is remembered of a caller whose epoch moved."""
+        """Have a caller whose epoch moved verified and loaded anew."""
         if identified.digest is not None:
-            self._verified.pop(identified.digest, None)
+            self.remember(identified.digest, identified.principal, 0.0)
+
+    def drop(self, digest: bytes) -> None:
+        """A token that is not good, or not any more."""
+        self._verified.pop(digest, None)
 
 
 async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Identified:
@@ -145,20 +150,21 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
     digest = cache_key(b"x-api-key: " + (key or b"") if authorization is None else authorization)
     principal = authenticator.remembered(digest, request.received_at)
     if principal is None:
-        principal = await _first_seen(authorization, digest, authenticator, request)
+        principal = await _anew(authorization, digest, authenticator, request)
     return Identified(admitted, principal, digest)
 
 
-async def _first_seen(
+async def _anew(
     authorization: bytes | None, digest: bytes, authenticator: Authenticator, request: Request
 ) -> Principal:
     # 4. Who guesses is refused before any signature is checked; credentials that are known already still pass.
     wait = authenticator.guesses.failures_exhausted(request.address, request.received_at)
-    if wait is not None:
+    if wait is not None and not authenticator.knows(digest):
         raise Refusal(FAILURES_LIMITED, retry_after_seconds=wait)
     try:
         return await _verified(authorization, digest, authenticator, request.received_at)
     except NotAuthentic as error:
+        authenticator.drop(digest)
         if error.reason not in NO_GUESS:
             authenticator.guesses.record_failure(request.address, request.received_at)
         raise Refusal(CREDENTIAL_INVALID) from error
