@@ -29,7 +29,7 @@ def read_master_key(path: Path | None) -> bytes | None:
     """The passphrase of the signing keys' files, or None when there is none.
 
     Raises:
-        SettingsError: `master-key-missing-file`, `master-key-open`, `master-key-sample`, `master-key-short`.
+        SettingsError: `master-key-file`, `master-key-open`, `master-key-sample`, `master-key-short`.
     """
     if path is None:
         return None
