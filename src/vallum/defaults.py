@@ -157,6 +157,8 @@ MAX_FAULTS: Final = 100
 # execute ------------------------------------------------------------------------------
 INLINE_READ_STEPS: Final = 200_000
 """SQLite virtual-machine steps (about 2 ms) before a read leaves the event loop for a thread."""
+INLINE_READ_SECONDS: Final = 0.01
+"""The same bound as the thread's own time, for rows so large that few steps take long."""
 READ_SECONDS: Final = 5.0
 """A read that takes longer is stopped (503)."""
 WRITE_SECONDS: Final = 10.0
@@ -184,7 +186,9 @@ SLOW_STATEMENTS: Final = 256
 SLOW_PARDON: Final = 16
 """Quick runs in a row after which a remembered text is tried on the event loop again."""
 PROGRESS_STEPS: Final = 20_000
-"""SQLite virtual-machine steps (about 0.2 ms) between two looks at a bound."""
+"""SQLite virtual-machine steps (about 0.2 ms) between two looks at a bound; each look waits for the interpreter."""
+INLINE_PROGRESS_STEPS: Final = 2_000
+"""The same on the event loop: about 200 rows, however large they are."""
 WRITE_GROUP_SECONDS: Final = 0.05
 """A commit is not put off longer than this for further members of its group."""
 BUSY_SECONDS: Final = 5.0

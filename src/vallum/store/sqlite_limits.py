@@ -14,6 +14,8 @@ class SqliteLimits:
     """See `vallum.defaults` for units and sources."""
 
     inline_read_steps: int = defaults.INLINE_READ_STEPS
+    inline_read_seconds: float = defaults.INLINE_READ_SECONDS
+    inline_progress_steps: int = defaults.INLINE_PROGRESS_STEPS
     progress_steps: int = defaults.PROGRESS_STEPS
     read_seconds: float = defaults.READ_SECONDS
     read_threads: int = defaults.READ_THREADS

@@ -102,10 +102,27 @@ async def test_a_slow_text_goes_to_a_thread_at_once_until_it_is_quick_again(path
 
 async def test_quick_reads_are_never_taken_for_a_slow_one(path: Path) -> None:
     """SQLite counts a statement's steps over all its runs; only those of this run count here."""
-    async with opened(path, inline_read_steps=1_000, progress_steps=100) as database:
+    async with opened(path, inline_read_steps=1_000, inline_progress_steps=100) as database:
         for _ in range(2_000):
             await database.read(SHORT)
             assert not reader_of(database)._slow
+
+
+async def test_few_steps_over_large_values_leave_the_event_loop(path: Path) -> None:
+    """Steps do not say how long they take: inline a read has a bound in time too."""
+    rows = Statement("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT sum(s) FROM"
+                     " (SELECT length(hex(zeroblob(200000 + i))) AS s FROM n)", (400,))  # fmt: skip
+    async with opened(path, inline_progress_steps=50, inline_read_seconds=0.005) as database:
+        task = asyncio.create_task(database.read(rows))
+        assert await turns_of_the_loop(task) > 2
+        assert rows.text in reader_of(database)._slow
+        assert await task == [(160_160_400,)]
+
+
+async def test_a_search_in_texts_begins_in_a_thread(database: SqliteDatabase) -> None:
+    """A pattern and a text can be made so that each row takes milliseconds; the event loop has none to give."""
+    assert await database.read(Statement("SELECT instr(?, ?)", ("aab", "b"))) == [(3,)]
+    assert any(thread.name.startswith("vallum-read") for thread in threading.enumerate())
 
 
 async def test_slow_texts_are_forgotten_in_the_order_of_their_use(path: Path) -> None:
@@ -187,7 +204,8 @@ async def test_a_lock_is_waited_for_in_a_thread(path: Path, database: SqliteData
     class Locked:
         """Stands for the inline connection at the moment of a lock, which SQLite takes for microseconds only."""
 
-        ticks = 0
+        def begin(self) -> None:
+            """Nothing is counted."""
 
         def execute(self, *_: object) -> None:
             error = sqlite3.OperationalError("database is locked")
