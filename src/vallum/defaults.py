@@ -217,8 +217,8 @@ HSTS_DEVELOPMENT_SECONDS: Final = 300
 # serve --------------------------------------------------------------------------------
 PORT: Final = 8443
 """The usual alternative to 443 for programs without the right to a port below 1024."""
-HEADER_SECONDS: Final = 5.0
-"""For the headers of a request, and how long an idle connection is kept."""
+HEADER_SECONDS: Final = 3.0
+"""For the headers of a request, and how long an idle connection is kept: 200 half-open ones are gone within 5 s."""
 STALLED_SECONDS: Final = 15.0
 """How long a client may take nothing of an answer that waits for it; TCP_USER_TIMEOUT (RFC 5482)."""
 HEADER_BUFFER_BYTES: Final = 32 * KIB
