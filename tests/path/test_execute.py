@@ -188,6 +188,19 @@ def test_defaults_of_each_kind(client: As) -> None:
     assert changed == {**row, "weight": 11, "changed": "2026-06-01T08:30:00Z"}
 
 
+def test_what_a_rule_writes_stands_only_where_it_holds(client: As, data: Path) -> None:
+    """Two rules that write the same columns: each row has what the rule wrote that allows it, in one row."""
+    cora = client("cora")
+    made = [cora.post("/notices", json={"room_id": room}).json() for room in (4, 1)]
+    assert [(row["approved"], row["author"]) for row in made] == [(True, "cora"), (False, "boss")]
+    assert cora.post("/notices", json={"room_id": 1, "text": "x"}).json()["approved"] is False
+    assert cora.post("/notices", json={"room_id": 1, "text": "no"}).status_code == 403
+    assert client("cleo").post("/notices", json={"room_id": 1}).status_code == 403
+    assert client("cleo").post("/notices", json={"room_id": 4}).json()["approved"] is True
+    assert len(rows(data, "SELECT * FROM notices")) == 4
+    assert len(rows(data, "SELECT * FROM vallum_audit WHERE resource = 'notices'")) == 4
+
+
 def test_what_the_server_writes_is_not_the_clients(client: As) -> None:
     """A field of `set=` in the body is an unknown one, also on a change."""
     assert faults(client("cleo").post("/rooms", json={"name": "N", "owner": "carl"}), 422, "body_invalid") == {

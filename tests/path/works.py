@@ -141,6 +141,20 @@ class Visit(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+class Notice(Base):
+    """What hangs in a room; who may approve it depends on the room."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    room_id: Mapped[int] = mapped_column(ForeignKey("rooms.id"), index=True)
+    text: Mapped[str] = mapped_column(String(20), default="")
+    approved: Mapped[bool]
+    author: Mapped[str] = mapped_column(String(20))
+
+    room: Mapped[Room] = relationship()
+
+
 api: Final = API(
     "Works",
     roles=["clerk", "boss", "viewer", "blind", "mover"],
@@ -196,6 +210,27 @@ api.resource(
     soft_delete=Visit.deleted_at,
 )
 
+api.resource(
+    Notice,
+    allow(["clerk", "boss"], READ),
+    allow(
+        "clerk",
+        CREATE,
+        where=Notice.room.has(Room.seats >= 100),
+        fields=["room_id"],
+        set={Notice.author: me.id, Notice.approved: True},
+    ),
+    allow(
+        "boss",
+        CREATE,
+        where=Notice.author == "boss",
+        fields=["room_id", "text"],
+        set={Notice.author: "boss", Notice.approved: False},
+    ),
+    deny("boss", CREATE, where=Notice.text == "no"),
+)
+
+api.accounts.add("cora", roles=["clerk", "boss"])
 for name, role in (
     ("cleo", "clerk"),
     ("carl", "clerk"),

@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, types
+from sqlalchemy import types
 
-from vallum.authorise.rights import Access
+from vallum.authorise.rights import Access, Grant
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
-from vallum.execute.frame import Frame
+from vallum.execute.frame import Frame, Values
 from vallum.execute.references import missing_references, refuse_orphans
 from vallum.execute.rows import Seen, check_epoch, locate, record, reread
 from vallum.execute.shape import KEY, column_name, key_condition, ordered, table_of, value_param
@@ -29,6 +29,7 @@ from vallum.execute.written import (
     default_assignments,
     made_values,
     server_assignments,
+    written_by,
 )
 from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Refusal
 from vallum.store.ports import Script, Violation
@@ -52,18 +53,42 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
     if faults:
         raise Refusal(BODY_INVALID, faults=tuple(faults))
     names = tuple(name for name in resource.fields if name in body)
-    prepared, made = _insert(frame, resource, access, names)
+    grants = access.grants
+    key = yield from _inserted(frame, resource, access, grants, body)
+    seen = yield from reread(frame, resource, access, key)
+    while seen is not None and (wrong := _unheld(grants, body, seen.mask)):
+        # What a rule's `set=` wrote stands only where that rule holds, else two rules would add up to a row that
+        # neither allows: without such a rule the others write it anew.
+        grants = tuple([grant for grant in grants if grant not in wrong])
+        if not grants:
+            raise Refusal(STATE_FORBIDDEN)
+        yield frame.plans.get(("undo", frame.dialect, resource.name), _delete, frame, resource).bind(key)
+        key = yield from _inserted(frame, resource, access, grants, body)
+        seen = yield from reread(frame, resource, access, key)
+    mask = 0 if seen is None else seen.mask & ~sum(grant.bit for grant in access.grants if grant not in grants)
+    if seen is None or not access.holds(mask) or not all(access.allows(mask, name) for name in names):
+        raise Refusal(STATE_FORBIDDEN)
+    yield from record(frame, resource, "create", seen, names, seen)
+    return seen
+
+
+def _unheld(grants: Sequence[Grant], body: Mapping[str, Any], mask: int) -> list[Grant]:
+    """The grants that have written into a row on which they do not hold."""
+    return [grant for name, grant in written_by(grants).items() if name not in body and not mask & grant.bit]
+
+
+def _inserted(
+    frame: Frame, resource: Resource, access: Access, grants: Sequence[Grant], body: Mapping[str, Any]
+) -> Script[Values]:
+    """Insert the row with what these grants write; the values of its key."""
+    names = tuple(name for name in resource.fields if name in body)
+    prepared, made = _insert(frame, resource, grants, names)
     values = frame.values.with_({**made_values(resource, made, update=False), **{f"{NEW}{n}": body[n] for n in names}})
     try:
         rows = yield prepared.bind(values)
     except Violation as violation:
         raise refusal_of(violation, resource, known_fields(frame, resource, access)) from violation
-    key = frame.values.with_({f"{KEY}{i}": value for i, value in enumerate(rows[0])})
-    seen = yield from reread(frame, resource, access, key)
-    if seen is None or not access.holds(seen.mask) or not all(access.allows(seen.mask, name) for name in names):
-        raise Refusal(STATE_FORBIDDEN)
-    yield from record(frame, resource, "create", seen, names, seen)
-    return seen
+    return frame.values.with_({f"{KEY}{i}": value for i, value in enumerate(rows[0])})
 
 
 def change(
@@ -163,20 +188,18 @@ def _document(raw: Any) -> Any:
 
 
 def _insert(
-    frame: Frame, resource: Resource, access: Access, names: tuple[str, ...]
+    frame: Frame, resource: Resource, grants: Sequence[Grant], names: tuple[str, ...]
 ) -> tuple[Prepared, tuple[str, ...]]:
     dialect = frame.dialect
-    written: dict[str, ColumnElement[Any]] = {}
-    for grant in access.grants:
-        for name, value in grant.written.items():
-            written.setdefault(name, value)
+    written = {name: grant.written[name] for name, grant in written_by(grants).items()}
     assignments = body_assignments(resource, names, dialect) + server_assignments(resource, written, names, dialect)
     defaults, made = default_assignments(resource, [column for column, _ in assignments], dialect, update=False)
 
     def build() -> Prepared:
         return render(_insert_sql(resource, [*assignments, *defaults], dialect), dialect)
 
-    return frame.plans.get(("insert", frame.rights, resource.name, names), build), made
+    bits = sum(grant.bit for grant in grants)
+    return frame.plans.get(("insert", frame.rights, resource.name, names, bits), build), made
 
 
 def _insert_sql(resource: Resource, assignments: Sequence[Assignment], dialect: DialectName) -> Sql:
@@ -202,12 +225,17 @@ def _update(frame: Frame, resource: Resource, names: tuple[str, ...]) -> tuple[P
     return frame.plans.get(("update", dialect, resource.name, names), build), made
 
 
+def _delete(frame: Frame, resource: Resource) -> Prepared:
+    table = table_of(resource, frame.dialect)
+    return render(sql(f"DELETE FROM {table} WHERE ", key_condition(resource, frame.dialect)), frame.dialect)
+
+
 def _remove(frame: Frame, resource: Resource) -> Prepared:
+    if resource.soft_delete is None:
+        return _delete(frame, resource)
     dialect = frame.dialect
     here = key_condition(resource, dialect)
     table = table_of(resource, dialect)
-    if resource.soft_delete is None:
-        return render(sql(f"DELETE FROM {table} WHERE ", here), dialect)
     field = resource.fields[resource.soft_delete]
     value = value_param(field, DELETED_AT, dialect)
     return render(sql(f"UPDATE {table} SET {column_name(field, dialect)} = ", value, " WHERE ", here), dialect)

@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, ColumnElement
 from sqlalchemy.sql.base import SchemaEventTarget
 from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 
+from vallum.authorise.rights import Grant
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ATTRIBUTE
 from vallum.declare.resource import Field, Resource
@@ -31,6 +32,15 @@ def body_assignments(resource: Resource, names: Sequence[str], dialect: DialectN
         (column_name(resource.fields[n], dialect), sql(value_param(resource.fields[n], f"{NEW}{n}", dialect)))
         for n in names
     ]
+
+
+def written_by(grants: Sequence[Grant]) -> dict[str, Grant]:
+    """Which grant's `set=` gives a field its value: the first that names it."""
+    found: dict[str, Grant] = {}
+    for grant in grants:
+        for name in grant.written:
+            found.setdefault(name, grant)
+    return found
 
 
 def server_assignments(
