@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.unit.serve.served import Served, eventually, free_port, serving
 
-from vallum.serve import run
+from vallum.serve import alone
 from vallum.serve.tls import TlsFiles, development_files
 
 SECRET = "hunter2-5e7d"
@@ -271,7 +271,7 @@ def _answers(server: Served) -> bool:
 
 def test_a_directory_has_one_server(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second server on the same data, or on the same port, is refused by name: limits would count twice."""
-    monkeypatch.setattr(run, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(alone, "LOCK_SECONDS", 0.1)
     second = server.run("serve", "--dev", "--port", str(free_port()), "--ops-port", "0")
     assert (second.code, "data-in-use" in second.err) == (1, True), second.err
     other = Served(tmp_path, VALLUM_PORT=str(server.port))

@@ -7,13 +7,12 @@ clients would stop all service. Websockets stay off: the path does not know them
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import multiprocessing
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -25,6 +24,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from vallum import defaults
+from vallum.serve.alone import alone
 from vallum.serve.development import mark
 from vallum.serve.errors import SettingsError
 from vallum.serve.load import load_api
@@ -33,9 +33,6 @@ from vallum.serve.settings import Settings
 from vallum.serve.tls import TlsFiles, development_files
 from vallum.serve.worker import Worker
 
-LOCK_FILE: Final = "serving"
-LOCK_SECONDS: Final = 5.0
-"""How long a start waits for the server before it to be gone."""
 SOCKET_MODE: Final = 0o660
 """Of the unix socket: for the proxy's group."""
 READY_SECONDS: Final = 10.0
@@ -56,7 +53,7 @@ def serve(settings: Settings, announce: Callable[[], None]) -> None:
         SettingsError: `data-in-use`, `port-taken`, `unix-socket-taken`.
         SystemExit: with 1 when the service could not start or kept failing.
     """
-    with _alone(settings.data):
+    with alone(settings.data):
         _check_free(settings)
         if settings.dev:
             mark(settings.data, settings.public_url)
@@ -149,31 +146,6 @@ def _connected(settings: Settings) -> socket.socket:
         return local
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # what it means
     return socket.create_connection((reachable, settings.port), timeout=1)
-
-
-@contextlib.contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """One server for one data directory: a second one would give every caller its quota again.
-
-    The workers inherit the lock: as long as one of them lives, the directory is in use.
-    """
-    descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(descriptor)
-                raise SettingsError(
-                    "data-in-use", f"data: {data}", "Another server runs on it: stop that one."
-                ) from None
-            time.sleep(POLL_SECONDS)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _check_free(settings: Settings) -> None:

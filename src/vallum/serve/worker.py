@@ -19,6 +19,7 @@ from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
 from vallum.errors import OperatorError
 from vallum.request import Receive
+from vallum.serve.alone import hold
 from vallum.serve.asgi import Application, Send
 from vallum.serve.errors import SettingsError
 from vallum.serve.journal import STDERR, Journal
@@ -165,10 +166,11 @@ def application() -> Worker:
     """The service of the settings in the environment and vallum.toml: `uvicorn --factory vallum.serve.worker:application`.
 
     Raises:
-        SettingsError, DeclarationError: what cannot be used or is unsafe.
+        SettingsError, DeclarationError: what cannot be used or is unsafe, or is served already.
     """
     settings = load()
     refuse_unsafe(settings, time.time())
     api = load_api(settings.app)
     refuse(check(api, dialect="sqlite"), DeclarationError)
+    hold(settings.data)  # until this process ends
     return Worker(api, settings)

@@ -12,6 +12,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 
 from vallum import defaults
+from vallum.serve import alone as one_server
 from vallum.serve import run
 from vallum.serve.errors import SettingsError
 from vallum.serve.settings import Settings, load
@@ -63,13 +64,13 @@ def test_the_operators_certificate_goes_before_that_of_development(tmp_path: Pat
 
 def test_a_lock_is_held_by_one_and_given_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Not by two at once; not any more after the end."""
-    monkeypatch.setattr(run, "LOCK_SECONDS", 0.05)
-    with run._alone(tmp_path), pytest.raises(SettingsError) as caught, run._alone(tmp_path):
+    monkeypatch.setattr(one_server, "LOCK_SECONDS", 0.05)
+    with one_server.alone(tmp_path), pytest.raises(SettingsError) as caught, one_server.alone(tmp_path):
         pass
     assert caught.value.identifier == "data-in-use"
-    with run._alone(tmp_path):
+    with one_server.alone(tmp_path):
         pass
-    assert (tmp_path / run.LOCK_FILE).stat().st_mode & 0o077 == 0
+    assert (tmp_path / one_server.LOCK_FILE).stat().st_mode & 0o077 == 0
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
@@ -108,11 +109,11 @@ def test_a_socket_file_of_a_dead_server_is_removed(tmp_path: Path) -> None:
 
 def test_a_lock_does_not_pass_to_other_programs(tmp_path: Path) -> None:
     """It is closed on exec; workers are forks and keep it."""
-    with run._alone(tmp_path):
+    with one_server.alone(tmp_path):
         held = [
             int(fd)
             for fd in os.listdir("/proc/self/fd")  # noqa: PTH208  # names of descriptors, not paths
-            if os.path.realpath(f"/proc/self/fd/{fd}") == str(tmp_path / run.LOCK_FILE)
+            if os.path.realpath(f"/proc/self/fd/{fd}") == str(tmp_path / one_server.LOCK_FILE)
         ]
         assert len(held) == 1
         assert not os.get_inheritable(held[0])
