@@ -391,6 +391,24 @@ def test_malformed_preconditions(client: As, value: str) -> None:
     problem(client("wim").get("/things/1", headers={"if-none-match": value}), 400, code)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "header"),
+    [
+        ("POST", "/ping", "if-match"),
+        ("POST", "/parcels/1/send", "if-match"),
+        ("POST", "/parcels/1/send", "if-none-match"),
+        ("POST", "/things", "if-none-match"),
+        ("PATCH", "/things/1", "if-none-match"),
+    ],
+)
+def test_preconditions_that_are_not_looked_at(client: As, method: str, path: str, header: str) -> None:
+    """They are refused on a write: whoever sends one believes that it keeps the write from happening."""
+    headers = {"if-match": "*"} if method == "PATCH" else {}
+    content = b"{}" if "things" in path else b""
+    answer = client("wim").request(method, path, content=content, headers={**headers, header: '"x"'})
+    problem(answer, 400, "precondition_malformed")
+
+
 def test_a_weak_tag_never_matches_a_write(client: As) -> None:
     """If-Match compares strongly (RFC 9110 §13.1.1), If-None-Match weakly (§13.1.2)."""
     tag = client("wim").get("/things/1").headers["etag"]
@@ -603,6 +621,20 @@ def test_merge_patch(client: As, tmp_path: Path) -> None:
         assert writer.get("/things/1").content == answer.content
         for written, kept in (({"doc": [1]}, [1]), ({"doc": {"z": 0}}, {"z": 0}), ({"doc": None}, None)):
             assert writer.patch("/things/1", json=written, headers={"if-match": "*"}).json()["doc"] == kept
+
+
+def test_a_document_does_not_grow_without_end(client: As, tmp_path: Path) -> None:
+    """Each patch is within the limit of a body, and so is what they come to."""
+    create_database(api, tmp_path / "data", seed=seed, clock=lambda: NOON - 86_400)
+    with Client(api, as_="wim", data=tmp_path / "data", clock=Clock()) as writer:
+        patches = [{"doc": {name: "x" * 400_000}} for name in ("a", "b", "c")]
+        answers = [writer.patch("/things/1", json=patch, headers={"if-match": "*"}) for patch in patches]
+        assert [answer.status_code for answer in answers] == [200, 200, 422]
+        found = problem(answers[-1], 422, "body_invalid")
+        assert [(fault["pointer"], fault["code"]) for fault in found["errors"]] == [("/doc", "length")]
+        assert len(writer.get("/things/1").json()["doc"]["b"]) == 400_000
+        smaller = {"doc": {"a": None, "c": "x" * 400_000}}
+        assert writer.patch("/things/1", json=smaller, headers={"if-match": "*"}).status_code == 200
 
 
 def test_an_empty_patch_changes_nothing(client: As) -> None:

@@ -31,7 +31,7 @@ from vallum.execute.written import (
     server_assignments,
     written_by,
 )
-from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Refusal
+from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Fault, Refusal
 from vallum.store.ports import Script, Violation
 from vallum.store.sql import Prepared, Sql, joined, render, sql
 from vallum.validate.merge_patch import merge
@@ -116,7 +116,8 @@ def change(
     if not names:
         return before
     written = {n: merge(_document(before.raw[n]), body[n]) if n in before.raw else body[n] for n in names}
-    faults = yield from missing_references(frame, resource, written, before.raw)
+    faults = _grown(resource, written, before.raw)
+    faults += yield from missing_references(frame, resource, written, before.raw)
     if faults:
         raise Refusal(BODY_INVALID, faults=tuple(faults))
     prepared, made = _update(frame, resource, names)
@@ -133,6 +134,17 @@ def change(
         raise Refusal(STATE_FORBIDDEN)
     yield from record(frame, resource, "change", before, names, after)
     return after
+
+
+def _grown(resource: Resource, written: Mapping[str, Any], raw: Mapping[str, Any]) -> list[Fault]:
+    """Documents that have become larger than a body may be: patch by patch they would grow without end."""
+    merged = [name for name in written if name in raw and isinstance(written[name], (dict, list))]
+    longest = resource.max_body_bytes
+    return [
+        Fault(f"/{name}", "length", f"The merged document would take more than {longest} bytes.")
+        for name in merged
+        if len(json.dumps(written[name], ensure_ascii=False).encode()) > longest
+    ]
 
 
 def remove(

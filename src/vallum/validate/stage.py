@@ -16,6 +16,7 @@ from vallum.refusals import (
     BODY_TOO_LARGE,
     BODY_UNEXPECTED,
     NOT_FOUND,
+    PRECONDITION_MALFORMED,
     PRECONDITION_REQUIRED,
     Fault,
     Refusal,
@@ -114,6 +115,7 @@ class PublicIntent(NamedTuple):
 
 Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | PublicIntent
 
+WRITES: Final = frozenset({Verb.ACT, Verb.CREATE, Verb.CHANGE, Verb.REMOVE})
 ANY_TAG: Final = EntityTags(any=True)
 
 
@@ -138,6 +140,7 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     if verb is Verb.PUBLIC:
         reject_query(request.query)
         return PublicIntent(authorised)
+    _check_preconditions(request, verb)
     if verb is Verb.ACT:
         return await _act(authorised, validation)
     if resource is None or access is None:
@@ -159,6 +162,20 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
         raise Refusal(PRECONDITION_REQUIRED)
     body = await _json(authorised)
     return ChangeIntent(authorised, resource, access, key, validation.models.change(resource, access, body), tags)
+
+
+def _check_preconditions(request: Request, verb: Verb) -> None:
+    """Refuse on a write what it does not look at: ignored, the client would believe that it is protected.
+
+    `If-Match: *` asks for what is there (RFC 9110 §13.1.1), and that is looked at anyway.
+
+    Raises:
+        Refusal: PRECONDITION_MALFORMED.
+    """
+    etags = request.headers.get(b"if-match", b"*") if verb in (Verb.ACT, Verb.CREATE) else b"*"
+    writes = verb in WRITES and request.method != "GET"  # an endpoint may be read, too
+    if etags != b"*" or (writes and b"if-none-match" in request.headers):
+        raise Refusal(PRECONDITION_MALFORMED, "This operation takes no such precondition.")
 
 
 def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
