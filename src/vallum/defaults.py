@@ -86,7 +86,15 @@ MAX_TOKEN_BYTES: Final = 4 * KIB
 TOKEN_RECHECK_SECONDS: Final = 60
 """A verified token is taken on trust for this long (its principal's epoch is compared every time)."""
 TOKENS_CACHED: Final = 10_000
-"""Verified tokens kept (about 1 KiB each); the least recently used goes first."""
+"""Verified tokens and API keys kept (about 1 KiB each); the least recently used goes first."""
+API_KEY_LIFE: Final = "90d"
+"""Of a key whose life is not given; `never` must be said."""
+API_KEY_OVERLAP: Final = "7d"
+"""How long the keys before a rotation stay valid: a deployment of every client fits in a week."""
+API_KEY_USE_SECONDS: Final = 60
+"""A key's last use is written at most this often."""
+MAX_API_KEY_NETWORKS: Final = 64
+"""Address ranges of one key; each is looked at with every request."""
 
 # throttle -----------------------------------------------------------------------------
 CALLERS_TRACKED: Final = 200_000

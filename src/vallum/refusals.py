@@ -132,7 +132,7 @@ CREDENTIAL_MISSING: Final = Reason(
     401,
     "Credential required",
     "authenticate",
-    "Send an access token in the Authorization header.",
+    "Send an access token in the Authorization header, or an API key in X-API-Key.",
 )
 CREDENTIAL_INVALID: Final = Reason(
     "credential_invalid",

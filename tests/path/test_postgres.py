@@ -21,10 +21,12 @@ from tests.path.small import NOON, Clock
 
 from vallum import defaults
 from vallum.authorise.stage import Policy
+from vallum.crypto import api_key
+from vallum.declare.accounts import Account
 from vallum.execute.frame import Plans
 from vallum.pipeline import Pipeline, answer
 from vallum.refusals import CONFLICT, Refusal
-from vallum.store import migrations, principals
+from vallum.store import api_keys, migrations, principals
 from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.postgres import PostgresDatabase
 from vallum.testing import Answer, Client, Headers, _receiver, _scope, create_database
@@ -293,6 +295,34 @@ def test_a_session_gives_its_connection_back(both: Both) -> None:
             running.run(both.database.write(partial(kept, n)))
     found = running.run(both.database.read(Statement("SELECT id FROM tags WHERE id >= 100 ORDER BY id", ())))
     assert [row[0] for row in found] == list(range(100, 100 + defaults.POSTGRES_CONNECTIONS * 2, 2))
+
+
+def test_api_keys(both: Both) -> None:
+    """Made, found, used, rotated, listed and revoked by the statements that SQLite has."""
+    running, database, now = both.client("mia")._running, both.database, int(NOON)
+    old, new = api_key.generate(), api_key.generate()
+    robot = Account("robot", frozenset({"a"}), {}, "default")
+    limits = api_keys.Limits(frozenset({"s"}), ("192.0.2.0/24",), now + 100)
+
+    async def states() -> list[tuple[str, str, int | None]]:
+        rows = [api_keys.described(row, NOON + 8) for row in await database.read(api_keys.all_keys("postgresql"))]
+        return [(row["key"], row["state"], row["last_used"]) for row in rows]
+
+    async def live() -> None:
+        await database.write(api_keys.add(robot, old, limits, NOON, "postgresql"))
+        for at in (NOON, NOON + 59):
+            await database.write(api_keys.used([(old.identifier, at)], "postgresql"))
+        rotating = api_keys.rotate("robot", new, NOON + 1, "postgresql", overlap_seconds=7, life_seconds=None)
+        assert await database.write(rotating) == now + 101
+        found = await api_keys.ApiKeys(database.read, "postgresql").find(old.identifier)
+        assert found is not None
+        assert found.principal is not None
+        assert (found.digest, found.expires, found.principal.epoch) == (old.digest, now + 8, 2)
+        assert await states() == [(old.identifier, "expired", now), (new.identifier, "valid", None)]
+        assert len(await database.write(api_keys.revoke("robot", NOON, "postgresql"))) == 2
+        assert await database.epoch("robot") == 3
+
+    running.run(live())
 
 
 def test_changes_at_the_same_time(both: Both) -> None:

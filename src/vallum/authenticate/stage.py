@@ -2,11 +2,12 @@
 
 1. One credential at most, in a header.
 2. Without one: the anonymous caller, where a rule or a public route lets one in.
-3. A token verified before is known by its digest for a minute at most, and not beyond its end; its principal's epoch
-   is compared later, in the statement itself.
+3. A credential verified before is known by its digest for a minute at most, and not beyond its end; its principal's
+   epoch is compared later, in the statement itself. From where an API key comes is looked at every time.
 4. Else an address that keeps sending bad credentials is refused, before any signature is checked.
-5. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
-6. The principal is loaded from the store; a token from before its last revocation is void.
+5. What begins with `vk_` is an API key (`api_keys.py`), everything else a token; neither is tried as the other.
+6. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
+7. The principal is loaded from the store; a token from before its last revocation is void.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple, Protocol, final
 
 from vallum import defaults
+from vallum.authenticate.api_keys import Keys, Known, Uses, verified
 from vallum.crypto import access_token
+from vallum.crypto.api_key import PREFIX
 from vallum.crypto.digest import cache_key
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
@@ -33,11 +36,11 @@ from vallum.refusals import (
 from vallum.request import Request
 from vallum.store.ports import Principal, Principals
 
-API_KEY_PREFIX: Final = "vk_"
 QUERY_CREDENTIALS: Final = ("access_token=", "api_key=", "apikey=", "token=", "x-api-key=", "authorization=")
 """Ways in which clients put credentials into URLs (RFC 9700 §4.3.2 forbids it)."""
-NO_GUESS: Final = frozenset({"expired", "token_revoked", "principal_unknown"})
-"""Reasons of tokens that we did sign: many clients behind one address may hold old ones, and none of them guesses."""
+NO_GUESS: Final = frozenset({"expired", "token_revoked", "principal_unknown", "api_key_expired", "api_key_revoked"})
+"""Reasons of tokens that we did sign and of keys with the right secret: many clients behind one address may hold old ones, and none of them guesses."""
+KEY_FIELD: Final = b"x-api-key\n"
 ANONYMOUS: Final = Principal(id=None, plan="anonymous")
 
 
@@ -72,9 +75,13 @@ class PublicKeys(Protocol):
 
 @final
 class Authenticator:
-    """What the stage works with, and the tokens it has verified.
+    """What the stage works with, and the credentials it has verified.
+
+    Attributes:
+        uses: when each API key was last used.
 
     Args:
+        keys: that sign tokens.
         issuer, audience: what `iss` and `aud` of a token must be.
         guesses: counts bad credentials by network address.
     """
@@ -83,6 +90,7 @@ class Authenticator:
         self,
         principals: Principals,
         keys: PublicKeys,
+        api_keys: Keys,
         *,
         issuer: str,
         audience: str,
@@ -90,36 +98,43 @@ class Authenticator:
     ) -> None:
         self.principals = principals
         self.keys = keys
+        self.api_keys = api_keys
+        self.uses = Uses()
         self.issuer = issuer
         self.audience = audience
         self.guesses = guesses
-        self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._verified: OrderedDict[bytes, Known] = OrderedDict()
 
-    def remembered(self, digest: bytes, now: float) -> Principal | None:
-        """The principal of a token that was verified before, until it is to be verified again."""
+    def remembered(self, digest: bytes, request: Request) -> Principal | None:
+        """The principal of a credential that was verified before, until it is to be verified again."""
         found = self._verified.get(digest)
-        if found is None or now >= found[1]:
+        if found is None or request.received_at >= found.until:
             return None
+        if found.key is not None:
+            if not found.good_from(request.address):
+                return None  # refused in the way of a key that was never seen
+            self.uses.note(found.key, request.received_at)
         self._verified.move_to_end(digest)
-        return found[0]
+        return found.principal
 
-    def knows(self, digest: bytes) -> bool:
-        """Whether that token was good when it was verified last: to show it again is no guess."""
-        return digest in self._verified
+    def knows(self, digest: bytes, address: str) -> bool:
+        """Whether that credential was good when it was verified last, and may come from there: it is no guess then."""
+        found = self._verified.get(digest)
+        return found is not None and found.good_from(address)
 
-    def remember(self, digest: bytes, principal: Principal, until: float) -> None:
-        """Keep a verified token's principal."""
-        self._verified[digest] = (principal, until)
+    def remember(self, digest: bytes, known: Known) -> None:
+        """Keep a verified credential's principal."""
+        self._verified[digest] = known
         if len(self._verified) > defaults.TOKENS_CACHED:
             self._verified.popitem(last=False)
 
     def forget(self, identified: Identified) -> None:
         """Have a caller whose epoch moved verified and loaded anew."""
-        if identified.digest is not None:
-            self.remember(identified.digest, identified.principal, 0.0)
+        if identified.digest is not None and (found := self._verified.get(identified.digest)) is not None:
+            self.remember(identified.digest, Known(found.principal, 0.0, found.key, found.networks))
 
     def drop(self, digest: bytes) -> None:
-        """A token that is not good, or not any more."""
+        """A credential that is not good, or not any more."""
         self._verified.pop(digest, None)
 
 
@@ -147,32 +162,41 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
         raise Refusal(CREDENTIAL_MISSING)
     # 3. Known already.
     # The field is part of what is remembered: a token is not good in X-API-Key because it was in Authorization.
-    digest = cache_key(b"x-api-key: " + (key or b"") if authorization is None else authorization)
-    principal = authenticator.remembered(digest, request.received_at)
+    # No field has a line feed in it, so no other can be taken for this one.
+    shown = KEY_FIELD + (key or b"") if authorization is None else authorization
+    digest = cache_key(shown)
+    principal = authenticator.remembered(digest, request)
     if principal is None:
-        principal = await _anew(authorization, digest, authenticator, request)
+        principal = await _anew(shown, digest, authenticator, request)
     return Identified(admitted, principal, digest)
 
 
-async def _anew(
-    authorization: bytes | None, digest: bytes, authenticator: Authenticator, request: Request
-) -> Principal:
+async def _anew(shown: bytes, digest: bytes, authenticator: Authenticator, request: Request) -> Principal:
     # 4. Who guesses is refused before any signature is checked; credentials that are known already still pass.
     wait = authenticator.guesses.failures_exhausted(request.address, request.received_at)
-    if wait is not None and not authenticator.knows(digest):
+    if wait is not None and not authenticator.knows(digest, request.address):
         raise Refusal(FAILURES_LIMITED, retry_after_seconds=wait)
     try:
-        return await _verified(authorization, digest, authenticator, request.received_at)
+        # 5. Which of the two it is.
+        text = _text(shown)
+        if text.startswith(PREFIX):
+            known = await verified(text, authenticator.api_keys, request.address, request.received_at)
+        else:
+            known = await _token(text, authenticator, request.received_at)
     except NotAuthentic as error:
-        authenticator.drop(digest)
+        if error.reason != "api_key_address":  # its holder, elsewhere, goes on
+            authenticator.drop(digest)
         if error.reason not in NO_GUESS:
             authenticator.guesses.record_failure(request.address, request.received_at)
         raise Refusal(CREDENTIAL_INVALID) from error
+    authenticator.remember(digest, known)
+    if known.key is not None:
+        authenticator.uses.note(known.key, request.received_at)
+    return known.principal
 
 
-async def _verified(authorization: bytes | None, digest: bytes, authenticator: Authenticator, now: float) -> Principal:
-    token = _bearer(authorization)
-    # 5. The token itself.
+async def _token(token: str, authenticator: Authenticator, now: float) -> Known:
+    # 6. The token itself.
     claims = access_token.verify(
         token,
         await authenticator.keys.signing_keys(),
@@ -181,7 +205,7 @@ async def _verified(authorization: bytes | None, digest: bytes, authenticator: A
         now=now,
         leeway_seconds=defaults.TOKEN_LEEWAY_SECONDS,
     )
-    # 6. Who it stands for.
+    # 7. Who it stands for.
     principal = await authenticator.principals.load(claims.subject)
     if principal is None:
         raise NotAuthentic("principal_unknown")
@@ -195,16 +219,17 @@ async def _verified(authorization: bytes | None, digest: bytes, authenticator: A
     )
     # A key that is rotated out may end before the tokens that it signed; so each is verified again after a while.
     until = min(claims.expires_at + defaults.TOKEN_LEEWAY_SECONDS, now + defaults.TOKEN_RECHECK_SECONDS)
-    authenticator.remember(digest, principal, until)
-    return principal
+    return Known(principal, until)
 
 
-def _bearer(authorization: bytes | None) -> str:
-    """The token of `Authorization: Bearer` (RFC 6750 §2.1); API keys have their own verification."""
-    scheme, _, token = (authorization or b"").partition(b" ")
+def _text(shown: bytes) -> str:
+    """What stands in X-API-Key, which holds API keys only, or behind `Bearer` (RFC 6750 §2.1), which holds both."""
+    if shown.startswith(KEY_FIELD):
+        text = shown[len(KEY_FIELD) :].decode("ascii")
+        if not text.startswith(PREFIX):
+            raise NotAuthentic("api_key_form")
+        return text
+    scheme, _, token = shown.partition(b" ")
     if scheme.lower() != b"bearer" or not token or len(token) > defaults.MAX_TOKEN_BYTES:
         raise NotAuthentic("scheme")
-    text = token.decode("ascii")
-    if text.startswith(API_KEY_PREFIX):
-        raise NotAuthentic("api_key")
-    return text
+    return token.decode("ascii")

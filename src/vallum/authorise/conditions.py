@@ -7,13 +7,13 @@ that are known not to hold.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, final
 
 from vallum import defaults
+from vallum.authenticate.addresses import within
 from vallum.declare.policy import When
 
 Fact = bool | None
@@ -58,7 +58,7 @@ def _facts(when: When, facts: RequestFacts) -> Iterator[Fact]:
         # A credential without a limit carries every scope; no credential carries none.
         yield facts.credential is not None and (facts.scopes is None or when.scope in facts.scopes)
     if when.networks is not None:
-        yield _network(when.networks, facts.address)
+        yield within(when.networks, facts.address)
     if when.between is not None:
         yield _time_of_day(when, facts.now)
 
@@ -68,17 +68,6 @@ def _login(within_seconds: float, facts: RequestFacts) -> Fact:
     if facts.login_at is None or facts.login_at > facts.now + defaults.TOKEN_LEEWAY_SECONDS:
         return None
     return facts.now - facts.login_at <= within_seconds
-
-
-def _network(networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], text: str) -> Fact:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        # A dual-stack socket shows 10.0.0.1 as ::ffff:10.0.0.1 (RFC 4291 §2.5.5.2); it is the same client.
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
 
 
 def _time_of_day(when: When, now: float) -> Fact:

@@ -75,13 +75,11 @@ def issue(
     Raises:
         ValueError: a value that `verify` would refuse.
     """
-    granted = sorted(frozenset(scopes))
+    granted = sorted(checked_scopes(scopes))
     if not 0 < lifetime_seconds <= MAX_TOKEN_LIFETIME_SECONDS:
         raise ValueError(f"lifetime_seconds must be 1 to {MAX_TOKEN_LIFETIME_SECONDS}")
     if not (issuer and audience and _is_name(subject) and _is_name(client_id)):
         raise ValueError(f"names have 1 to {MAX_CLAIM_CHARACTERS} printable characters")
-    if len(granted) > MAX_SCOPES or not all(_SCOPE.fullmatch(scope) for scope in granted):
-        raise ValueError(f"at most {MAX_SCOPES} scopes in the grammar of RFC 6749 §3.3")
     if auth_time is not None and not 0 <= auth_time <= now:
         raise ValueError("auth_time must not be after now")
     issued_at = math.floor(now)
@@ -180,6 +178,18 @@ def _time(claims: Mapping[str, object], name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_SECOND:
         raise NotAuthentic(f"claim_{name}")
     return value
+
+
+def checked_scopes(given: Iterable[str]) -> frozenset[str]:
+    """The scopes of a credential that is being made.
+
+    Raises:
+        ValueError: too many of them, or one that is not of the grammar.
+    """
+    scopes = frozenset(given)
+    if len(scopes) > MAX_SCOPES or not all(_SCOPE.fullmatch(scope) for scope in scopes):
+        raise ValueError(f"at most {MAX_SCOPES} scopes in the grammar of RFC 6749 §3.3")
+    return scopes
 
 
 def _scopes(claims: Mapping[str, object]) -> frozenset[str]:

@@ -1,14 +1,21 @@
-"""Keeps the meter's hour and day counts over a restart: read at start, written behind while serving."""
+"""Keeps the meter's hour and day counts over a restart: read at start, written behind while serving.
+
+The last use of each API key goes the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Final, final
 
 from vallum import defaults
+from vallum.authenticate.api_keys import Uses
 from vallum.pipeline import Journal
-from vallum.store.ports import Database
+from vallum.store import api_keys
+from vallum.store.ports import Database, Script
 from vallum.store.windows import forget_windows, load_windows, save_windows
 from vallum.throttle.stage import Meter
 
@@ -20,8 +27,9 @@ LONGEST_WINDOW_SECONDS: Final = 2 * 24 * 3600
 class WriteBehind:
     """Writes what changed every `COUNTER_FLUSH_SECONDS`; a crash loses at most that much of the counts."""
 
-    def __init__(self, meter: Meter, database: Database, journal: Journal) -> None:
+    def __init__(self, meter: Meter, uses: Uses, database: Database, journal: Journal) -> None:
         self._meter = meter
+        self._uses = uses
         self._database = database
         self._journal = journal
         self._task: asyncio.Task[None] | None = None
@@ -49,12 +57,21 @@ class WriteBehind:
     async def _save(self) -> None:
         """In portions, so that neither the event loop nor the writer stands still for a hundred thousand callers."""
         while rows := self._meter.take_dirty(defaults.WINDOW_ROWS):
-            try:
-                await self._database.write(save_windows(rows))
-            except asyncio.CancelledError:
-                self._meter.put_back(rows)
-                raise
-            except Exception as error:  # noqa: BLE001  # the next round tries again; the counts are in memory
-                self._meter.put_back(rows)
-                self._journal.failed("counters", error)
+            if not await self._written(save_windows(rows), partial(self._meter.put_back, rows)):
                 return
+        while uses := self._uses.take(defaults.WINDOW_ROWS):
+            if not await self._written(api_keys.used(uses, self._database.dialect), partial(self._uses.put_back, uses)):
+                return
+
+    async def _written(self, script: Callable[[], Script[None]], put_back: Callable[[], None]) -> bool:
+        """Whether it is on disk; if not, the next round tries again: it is still in memory."""
+        try:
+            await self._database.write(script)
+        except asyncio.CancelledError:
+            put_back()
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, serving goes on
+            put_back()
+            self._journal.failed("counters", error)
+            return False
+        return True

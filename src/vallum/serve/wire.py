@@ -29,6 +29,7 @@ from vallum.respond.stage import Response
 from vallum.serve.counters import WriteBehind
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
+from vallum.store.api_keys import ApiKeys
 from vallum.store.memory import AddressLimiter
 from vallum.store.sqlite import SqliteDatabase
 from vallum.throttle.gcra import conform
@@ -105,13 +106,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             proxy=_proxy(place),
             cors=cors,
         ),
-        authenticator=Authenticator(
-            database,
-            keyring,
-            issuer=place.public_url,
-            audience=place.public_url,
-            guesses=limiter,
-        ),
+        authenticator=_authenticator(database, keyring, place.public_url, limiter),
         meter=Meter(api.plans),
         policy=Policy(api, database.dialect),
         validation=Validation(models, cursors),
@@ -126,7 +121,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         ),
         journal=journal,
     )
-    counters = WriteBehind(pipeline.meter, database, journal)
+    counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal)
     return Service(api, pipeline, database, keyring, counters, clock)
 
 
@@ -160,6 +155,11 @@ class HttpDate:
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True).encode()
         return self._text
+
+
+def _authenticator(database: SqliteDatabase, keyring: Keyring, url: str, guesses: AddressLimiter) -> Authenticator:
+    keys = ApiKeys(database.read, database.dialect)
+    return Authenticator(database, keyring, keys, issuer=url, audience=url, guesses=guesses)
 
 
 def _proxy(place: Place) -> Proxy | None:

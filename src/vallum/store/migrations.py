@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session
 
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import METADATA, meta
+from vallum.store.schema import METADATA, api_key, meta
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
 
-STEPS: Final[Mapping[int, Step]] = {}
-"""From version n to n + 1, by n."""
+STEPS: Final[Mapping[int, Step]] = {1: api_key.create}
+"""From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 
 _SCHEMA: Final = "schema"
 

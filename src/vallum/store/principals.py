@@ -16,7 +16,7 @@ from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement, Violation
 from vallum.store.sql import Param, Part, Prepared, each_dialect, sql
 
-Kind = Literal["user", "client"]
+Kind = Literal["user", "client", "key"]
 Change = Callable[[], Script[int]]
 """Makes a script that returns the new epoch.
 
@@ -47,6 +47,9 @@ _ALTER: Final = _change(
     *("plan = COALESCE(", Param("plan"), ", plan)"),
 )
 _DISABLED: Final = _change("disabled = ", Param("disabled"))
+_BUMP: Final = each_dialect(
+    "UPDATE vallum_principal SET epoch = epoch + 1 WHERE id = ", Param("id"), " RETURNING epoch"
+)
 _REVOKE: Final = _change(
     "tokens_from = CASE WHEN tokens_from > ", Param("from"), " THEN tokens_from ELSE ", Param("from"), " END"
 )
@@ -133,6 +136,11 @@ def enable(name: str, dialect: DialectName) -> Change:
 def revoke_tokens(name: str, now: float, dialect: DialectName) -> Change:
     """Void every token issued until now, those of the running second included: `iat` has whole seconds."""
     return _changing(name, _REVOKE[dialect].bind({"id": name, "from": int(now) + 1}))
+
+
+def bump(name: str, dialect: DialectName) -> Change:
+    """Void every cached copy of it: one of its keys has changed."""
+    return _changing(name, _BUMP[dialect].bind({"id": name}))
 
 
 def bump_all(dialect: DialectName) -> Callable[[], Script[int]]:

@@ -22,7 +22,7 @@ principal: Final = Table(
     "vallum_principal",
     METADATA,
     Column("id", Text, primary_key=True, comment="the NAME given by the operator; `sub` of tokens"),
-    Column("kind", Text, nullable=False, comment="user or client"),
+    Column("kind", Text, nullable=False, comment="user, client or key"),
     Column("roles", Text, nullable=False, comment="a JSON array, sorted"),
     Column("attributes", Text, nullable=False, comment="a JSON object"),
     Column("plan", Text, nullable=False),
@@ -44,6 +44,20 @@ signing_key: Final = Table(
     Column("created", _Number, nullable=False),
     Column("retires", _Number, comment="it signs no more, and from then on it verifies no more"),
     Column("revoked", _Number, comment="void from this second on"),
+)
+
+api_key: Final = Table(
+    "vallum_api_key",
+    METADATA,
+    Column("id", Text, primary_key=True, comment="the identifier in the key's text"),
+    Column("principal", Text, nullable=False, index=True),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the key's text, in hex digits"),
+    Column("scopes", Text, comment="a JSON array, sorted; NULL: not limited by scopes"),
+    Column("networks", Text, comment="a JSON array of CIDR; NULL: good from every address"),
+    Column("created", _Number, nullable=False),
+    Column("expires", _Number, comment="void from this second on; NULL: never. A rotation brings it nearer"),
+    Column("revoked", _Number, comment="void from this second on"),
+    Column("last_used", _Number, comment="written behind, at most once a minute"),
 )
 
 # No index but the id: each would be paid for by every write of the application.

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import CheckConstraint, Column, Connection, Integer, MetaData, Table, text
 from tests.unit.store.sqlite_support import Base, run
 
-from vallum.store import migrations
+from vallum.declare.accounts import Account
+from vallum.store import migrations, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Statement
 from vallum.store.schema import METADATA
@@ -57,7 +58,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
 
 
 def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
-    """A change of a table asks for a step and a new version: this is what version 1 is."""
+    """A change of a table asks for a step and a new version: this is what version 2 is."""
     with SqliteFile(path) as file:
         rows = file.read(
             Statement(
@@ -69,8 +70,19 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
     for table, column in rows:
         if table.startswith("vallum_"):
             columns.setdefault(table, []).append(column)
-    assert migrations.VERSION == 1
+    assert migrations.VERSION == 2
     assert columns == {
+        "vallum_api_key": [
+            "id",
+            "principal",
+            "digest",
+            "scopes",
+            "networks",
+            "created",
+            "expires",
+            "revoked",
+            "last_used",
+        ],
         "vallum_audit": [
             "id",
             "at",
@@ -119,6 +131,7 @@ def test_migrate_runs_the_missing_steps_in_order(path: Path) -> None:
         return lambda _: done.append(number)
 
     with SqliteFile(path) as file:
+        set_version(file, 1)
         assert file.write(migrations.migrate({n: step(n) for n in range(1, 4)}, 4)) == (1, 4)
         assert done == [1, 2, 3]
         assert file.write(migrations.version) == 4
@@ -128,6 +141,7 @@ def test_migrate_runs_the_missing_steps_in_order(path: Path) -> None:
 def test_a_failed_migration_changes_nothing(path: Path) -> None:
     """The second step fails: the first one is undone with it."""
     with SqliteFile(path) as file:
+        set_version(file, 1)
         with pytest.raises(LookupError):
             file.write(migrations.migrate({1: _add_column, 2: _fail}, 3))
         assert file.write(migrations.version) == 1
@@ -139,10 +153,25 @@ def test_migrate_refuses_what_it_does_not_know(empty: Path, path: Path) -> None:
     with SqliteFile(empty) as file, pytest.raises(StoreError, match="schema-missing"):
         file.write(migrations.migrate())
     with SqliteFile(path) as file:
-        set_version(file, 2)
+        set_version(file, migrations.VERSION + 1)
         with pytest.raises(StoreError, match="schema-new"):
             file.write(migrations.migrate())
-        assert file.write(migrations.version) == 2
+        assert file.write(migrations.version) == migrations.VERSION + 1
+
+
+def test_a_database_of_the_first_version_becomes_one_of_this(path: Path) -> None:
+    """It had no API keys: afterwards it has the very table that a new database has, and its accounts are kept."""
+    shape = Statement("SELECT type, sql FROM sqlite_master WHERE tbl_name = 'vallum_api_key' ORDER BY name", ())
+    with SqliteFile(path) as file:
+        expected = file.read(shape)
+        file.write(run("DROP TABLE vallum_api_key"))
+        set_version(file, 1)
+        file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", 0, "sqlite"))
+        assert file.write(migrations.migrate()) == (1, migrations.VERSION)
+        assert file.read(shape) == expected
+        assert len(expected) == 3
+        assert file.read(principals.load("rita", "sqlite")) != []
+        assert file.write(migrations.migrate()) == (migrations.VERSION, migrations.VERSION)
 
 
 @pytest.mark.parametrize(("found", "identifier"), [(None, "schema-missing"), (1, "schema-old"), (3, "schema-new")])

@@ -1,0 +1,176 @@
+"""`vallum key`: API keys, each a credential of an account of its own. A change counts from the next request on."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv6Network, ip_network
+from typing import Annotated, Any, Final
+
+import typer
+
+from vallum import defaults
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.cli.output import show, table
+from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
+from vallum.crypto import api_key
+from vallum.crypto.access_token import checked_scopes
+from vallum.crypto.api_key import NewKey
+from vallum.declare.accounts import Account, checked_account
+from vallum.serve.load import load_api
+from vallum.store import api_keys
+from vallum.store.api_keys import Limits
+
+commands = typer.Typer(
+    help="API keys: accounts of programs; a change counts from the next request on.", no_args_is_help=True
+)
+
+COLUMNS: Final = ("name", "key", "state", "roles", "plan", "scopes", "addresses", "created", "expires", "last_used")
+TIMES: Final = ("created", "expires", "revoked", "last_used")
+UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
+SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+NEVER: Final = "never"
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The account that the key stands for.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(commands, name="key")
+
+
+@commands.command()
+def add(
+    name: Name,
+    *,
+    role: Roles = None,
+    attr: Attributes = None,
+    plan: PlanName = None,
+    expires: Annotated[str, typer.Option("--expires", help="Its life: 12h, 90d, never.")] = defaults.API_KEY_LIFE,
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="Limit it to this scope; may be repeated.")] = None,
+    address: Annotated[
+        list[str] | None, typer.Option("--address", help="Good from this network (CIDR) only; may be repeated.")
+    ] = None,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account with a key and print the key, this once."""
+    settings = settings_of(data=data, app=app)
+    api = load_api(settings.app)
+    now, life = time.time(), None if expires == NEVER else span(expires, "--expires")
+    account = checked_account(
+        api, Account(name, frozenset(role or ()), attributes_of(api, attr or ()), plan or "default")
+    )
+    limits = Limits(scopes_of(scope or ()), networks_of(address or ()), None if life is None else int(now) + life)
+    made = api_key.generate()
+    with database_of(settings) as database:
+        database.write(api_keys.add(account, made, limits, now, "sqlite"))
+    _handed(name, made, limits.expires, as_json=as_json)
+
+
+@commands.command("list")
+def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
+    """Every key that ever was, by account."""
+    settings = settings_of(data=data, app=app)
+    now = time.time()
+    with database_of(settings) as database:
+        rows = [api_keys.described(row, now) for row in database.read(api_keys.all_keys("sqlite"))]
+    table(COLUMNS, [{**row, **{name: _time(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
+
+
+@commands.command()
+def rotate(
+    name: Name,
+    *,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="How long those before it stay valid: 7d, 12h, 0.")
+    ] = defaults.API_KEY_OVERLAP,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Its life: 12h, 90d; else as long as the one before it.")
+    ] = None,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a further key with the same limits and print it, this once. The ones before it end with the overlap."""
+    settings = settings_of(data=data, app=app)
+    overlap_seconds = 0 if overlap == "0" else span(overlap, "--overlap")
+    life = None if expires is None else span(expires, "--expires")
+    made = api_key.generate()
+    rotating = api_keys.rotate(name, made, time.time(), "sqlite", overlap_seconds=overlap_seconds, life_seconds=life)
+    with database_of(settings) as database:
+        until = database.write(rotating)
+    _handed(name, made, until, as_json=as_json)
+
+
+@commands.command()
+def revoke(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
+    """Void every key of the account, at once. `rotate` gives it a new one."""
+    settings = settings_of(data=data, app=app)
+    with database_of(settings) as database:
+        revoked = database.write(api_keys.revoke(name, time.time(), "sqlite"))
+    if as_json:
+        show({"name": name, "revoked": revoked})
+    else:
+        typer.echo(f"{name} has no valid key any more; revoked: {', '.join(revoked)}.")
+
+
+def span(text: str, option: str) -> int:
+    """Seconds of `90m`, `12h` or `90d`.
+
+    Raises:
+        typer.BadParameter: another form.
+    """
+    match = SPAN.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("write 90m, 12h or 90d", param_hint=option)
+    return int(match[1]) * UNITS[match[2]]
+
+
+def networks_of(given: Sequence[str]) -> tuple[str, ...] | None:
+    """The networks in their usual spelling; None when none is given.
+
+    Raises:
+        typer.BadParameter: one cannot be read, has bits behind its length, or there are too many.
+    """
+    try:
+        networks = {ip_network(text) for text in given}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--address") from None
+    if any(isinstance(n, IPv6Network) and n.network_address.ipv4_mapped is not None for n in networks):
+        raise typer.BadParameter("write the IPv4 network itself: clients are seen by that", param_hint="--address")
+    if len(networks) > defaults.MAX_API_KEY_NETWORKS:
+        raise typer.BadParameter(f"at most {defaults.MAX_API_KEY_NETWORKS}", param_hint="--address")
+    return tuple(sorted(map(str, networks))) or None
+
+
+def scopes_of(given: Sequence[str]) -> frozenset[str] | None:
+    """The scopes; None when none is given: the key is not limited by them.
+
+    Raises:
+        typer.BadParameter: they are not of the grammar.
+    """
+    try:
+        return checked_scopes(given) or None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scope") from None
+
+
+def _handed(name: str, made: NewKey, expires: int | None, *, as_json: bool) -> None:
+    """The key alone on standard output, so that it can go straight into a file."""
+    until = _time(expires)
+    if as_json:
+        show({"name": name, "key": made.identifier, "api_key": made.text, "expires": until})
+        return
+    typer.echo(made.text)
+    sys.stderr.write(
+        f"The key of {name}, shown this once. It is good {'for ever' if until is None else f'until {until}'}.\n"
+    )
+
+
+def _time(seconds: Any) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
