@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from tests.path import small
 from tests.path.conftest import As
 from tests.path.small import NOON, Clock
 from tests.unit.crypto.forging import encode, forge
@@ -19,6 +20,7 @@ from vallum.crypto.keyfile import read_secret
 from vallum.crypto.signing_key import SigningKey
 from vallum.serve import keyring
 from vallum.store import principals
+from vallum.store.ports import Principal
 from vallum.store.sqlite import SqliteFile
 from vallum.testing import ORIGIN, Answer, Client
 
@@ -611,3 +613,23 @@ def scope(path: str, headers: list[tuple[bytes, bytes]], address: str) -> dict[s
         "headers": headers,
         "client": (address, 4711),
     }
+
+
+def test_a_key_revoked_while_its_token_is_verified_is_not_remembered(data: Path, clock: Clock) -> None:
+    """The keys are read again after the account: a revocation in between counts, though the epoch is already new."""
+    with Client(small.api, as_="rita", data=data, clock=clock) as client:
+        authenticator = client.service.pipeline.authenticator
+        token, load = client.token, authenticator.principals.load
+
+        class Slow:
+            async def load(self, name: str) -> Principal | None:
+                (state, *_) = keyring.states(await client.service.database.read(keyring.all_keys("sqlite")))
+                await client.service.database.write(keyring.revoke(state.kid, clock(), "sqlite"))
+                return await load(name)
+
+            async def epoch(self, name: str) -> int | None:
+                return await client.service.database.epoch(name)
+
+        authenticator.principals = Slow()
+        answer = client.get("/books", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401

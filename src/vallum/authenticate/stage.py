@@ -195,18 +195,26 @@ async def _anew(shown: bytes, digest: bytes, authenticator: Authenticator, reque
     return known.principal
 
 
-async def _token(token: str, authenticator: Authenticator, now: float) -> Known:
-    # 6. The token itself.
-    claims = access_token.verify(
+def _claims(token: str, keys: KeySet, authenticator: Authenticator, now: float) -> access_token.AccessToken:
+    return access_token.verify(
         token,
-        await authenticator.keys.signing_keys(),
+        keys,
         issuer=authenticator.issuer,
         audience=authenticator.audience,
         now=now,
         leeway_seconds=defaults.TOKEN_LEEWAY_SECONDS,
     )
+
+
+async def _token(token: str, authenticator: Authenticator, now: float) -> Known:
+    # 6. The token itself.
+    keys = await authenticator.keys.signing_keys()
+    claims = _claims(token, keys, authenticator, now)
     # 7. Who it stands for.
     principal = await authenticator.principals.load(claims.subject)
+    present = await authenticator.keys.signing_keys()
+    if present is not keys:  # a key revoked in between would be remembered with the epoch of after
+        claims = _claims(token, present, authenticator, now)
     if principal is None:
         raise NotAuthentic("principal_unknown")
     if claims.issued_at < principal.tokens_from:
