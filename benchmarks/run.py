@@ -17,6 +17,7 @@ import ssl
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import urllib.error
@@ -213,12 +214,17 @@ def report(results: Sequence[Sequence[Measured]], console: Console) -> None:
     for heading in ("requests/s", "of bare", "CPU µs a request", "of bare", "p50 µs", "p99 µs"):
         table.add_column(heading, justify="right")
     ratios = []
-    for name, ours, theirs in (("list of 10", *results[0:2]), ("item", *results[2:4])):
+    for name, ours, theirs in (("list of 10", results[0], results[1]), ("item", results[2], results[3])):
         vallum, bare = _median(ours), _median(theirs)
         ratios.append(statistics.median(a.per_second / b.per_second for a, b in zip(ours, theirs, strict=True)))
         table.add_row(f"{name}, Vallum", *_cells(vallum, f"{ratios[-1]:.2f}", f"{vallum.cpu_us / bare.cpu_us:.2f}"))
         table.add_row(f"{name}, bare", *_cells(bare, "1", "1"))
     console.print(table)
+    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    console.print(
+        f"Python {sys.version.split()[0]}, built {'with' if optimised else 'without'} profile-guided optimisation;"
+        f" {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}."
+    )
     verdict = "met" if ratios[0] >= GOAL else "MISSED"
     console.print(f"Goal: the list at {GOAL} of the bare handler's requests/s or more: {verdict} ({ratios[0]:.2f}).")
 
