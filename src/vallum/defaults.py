@@ -171,6 +171,8 @@ READ_SECONDS: Final = 5.0
 """A read that takes longer is stopped (503)."""
 WRITE_SECONDS: Final = 10.0
 """A write, its handler included, that takes longer is undone (503)."""
+WRITE_WAIT_SECONDS: Final = 10.0
+"""A write that could not begin by then is refused (503): something before it, a handler perhaps, takes too long."""
 WRITE_QUEUE: Final = 1024
 """Writes waiting; beyond it the answer is 503."""
 WRITE_GROUP: Final = 64

@@ -153,7 +153,10 @@ class Settings(BaseSettings):
         "By default the port after `port`.",
     )
     address_per_second: float = Field(
-        default=defaults.ADDRESS_PER_SECOND, gt=0, description="Requests a second and network address, at the edge."
+        default=defaults.ADDRESS_PER_SECOND,
+        gt=0,
+        le=1_000_000,
+        description="Requests a second and network address, at the edge.",
     )
     address_burst: int = Field(
         default=defaults.ADDRESS_BURST, ge=1, description="Requests of one network address at once, at the edge."

@@ -13,6 +13,7 @@ from vallum import defaults
 class SqliteLimits:
     """See `vallum.defaults` for units and sources."""
 
+    write_wait_seconds: float = defaults.WRITE_WAIT_SECONDS
     inline_read_steps: int = defaults.INLINE_READ_STEPS
     inline_read_seconds: float = defaults.INLINE_READ_SECONDS
     inline_progress_steps: int = defaults.INLINE_PROGRESS_STEPS

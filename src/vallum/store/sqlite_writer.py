@@ -60,11 +60,24 @@ class SqliteWriter:
             await asyncio.to_thread(self._thread.join)
 
     async def write(self, make: Callable[[], Script[T]]) -> T:
-        """Queue a script. If its waiter is cancelled before it began, it does not begin; once begun, it is finished."""
+        """Queue a script. If its waiter is cancelled before it began, it does not begin; once begun, it is finished.
+
+        Raises:
+            Refusal: BUSY when too many wait, or when others (a slow handler) kept it from beginning for too long.
+        """
         if not self._running or self._queue.qsize() >= self._limits.write_queue:
             raise busy()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Job(make, future))
+        job = Job(make, future)
+        self._queue.put(job)
+        try:
+            await asyncio.wait((future,), timeout=self._limits.write_wait_seconds)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        if not future.done() and not job.started:
+            future.cancel()
+            raise busy()
         return await future
 
     def _work(self, opened: Future[None]) -> None:

@@ -116,6 +116,19 @@ async def test_a_full_queue_refuses(path: Path) -> None:
     assert names(path) == ["a", "b"]
 
 
+async def test_a_write_that_cannot_begin_is_refused_in_time(path: Path) -> None:
+    """A handler that takes long does not hold the waiting ones for ever, and none of them happens afterwards."""
+    async with opened(path, write_wait_seconds=0.05) as database:
+        gate = Gate()
+        slow = await gate.hold(database)
+        with pytest.raises(Refusal) as caught:
+            await database.write(add_item("late"))
+        gate.leave.set()
+        await slow
+        assert caught.value.reason is BUSY
+    assert names(path) == []
+
+
 async def test_a_write_cancelled_in_the_queue_does_not_begin(path: Path, database: SqliteDatabase) -> None:
     """Its client is gone before anything happened; the rest of the group is done."""
     gate = Gate()
