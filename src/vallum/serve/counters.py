@@ -55,8 +55,12 @@ class WriteBehind:
             await self._save()
 
     async def _save(self) -> None:
-        """In portions, so that neither the event loop nor the writer stands still for a hundred thousand callers."""
-        while rows := self._meter.take_dirty(defaults.WINDOW_ROWS):
+        """In portions, so that neither the event loop nor the writer stands still for a hundred thousand callers.
+
+        As many as there are now: under load callers count on while a portion is written, and are taken next time.
+        """
+        for _ in range(-(-self._meter.dirty // defaults.WINDOW_ROWS)):
+            rows = self._meter.take_dirty(defaults.WINDOW_ROWS)
             if not await self._written(save_windows(rows), partial(self._meter.put_back, rows)):
                 return
         while uses := self._uses.take(defaults.WINDOW_ROWS):

@@ -106,6 +106,11 @@ class MemoryCounters(Generic[T]):
             self._dirty[key] = None
         return claim
 
+    @property
+    def dirty(self) -> int:
+        """Callers whose counts changed since they were last taken."""
+        return len(self._dirty)
+
     def take_dirty(self, callers: int | None = None) -> list[CountRow]:
         """The counts that changed since they were last taken, of at most so many callers, oldest change first.
 

@@ -48,6 +48,11 @@ class Meter:
             claim = self.strangers.claim(address_key(request.address), budget, cost, request.received_at)
         return claim, headers.pairs(claim)
 
+    @property
+    def dirty(self) -> int:
+        """Callers whose counts changed; of known ones or of strangers, whichever are more."""
+        return max(self.known.dirty, self.strangers.dirty)
+
     def take_dirty(self, callers: int) -> list[CountRow]:
         """Hour and day counts of so many callers that changed, to be written behind; strangers' keys are marked."""
         strangers = self.strangers.take_dirty(callers)

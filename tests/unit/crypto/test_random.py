@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
+import vallum
 from vallum.crypto import random
 
 
@@ -27,3 +30,26 @@ def test_token_bytes() -> None:
     """As many bytes as asked for, different each time."""
     assert [len(random.token_bytes(count)) for count in (0, 1, 32)] == [0, 1, 32]
     assert random.token_bytes(16) != random.token_bytes(16)
+
+
+def test_a_fork_has_ids_of_its_own() -> None:
+    """The ids that were made in advance are the parent's alone."""
+    program = (
+        "import os\n"
+        "from vallum.crypto.random import request_id\n"
+        "request_id()\n"
+        "child = os.fork()\n"
+        "print(request_id(), flush=True)\n"
+        "if child: os.waitpid(child, 0)\n"
+    )
+    source = str(Path(vallum.__path__[0]).parent)
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": source},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    one, other = found.stdout.split()
+    assert one != other
