@@ -135,6 +135,8 @@ MAX_PATTERN_CHARACTERS: Final = 100
 """Of one `[contains]` or `[startswith]`."""
 MAX_CURSOR_BYTES: Final = 2 * KIB
 """A cursor of ours carries the sort fields and the key of one row, and has about 100."""
+MAX_FORM_PARAMETERS: Final = 32
+"""Of one form body; a token request has about six (RFC 6749, RFC 7523)."""
 JSON_INLINE_BYTES: Final = 32 * KIB
 """A larger body is parsed in a thread; this much takes below a millisecond, or 8 when it is made to be slow."""
 MAX_JSON_DEPTH: Final = 32

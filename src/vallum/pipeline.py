@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar, final
 from vallum import defaults
 from vallum.authenticate.stage import Authenticator, Identified, authenticate
 from vallum.authorise.stage import Authorised, Policy, authorise
-from vallum.edge.stage import Admitted, Edge, Preflight, admit
+from vallum.edge.stage import Admitted, Edge, Preflight, admit, error_form
 from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
 from vallum.refusals import BUSY, INTERNAL, Refusal
@@ -55,9 +55,9 @@ class Pipeline:
 
 async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline, now: float) -> Reply:
     """One request, from the server's scope to the reply."""
-    passage = Passage(pipeline, Replayable(receive), now)
+    passage = Passage(scope, pipeline, Replayable(receive), now)
     try:
-        reply = await passage.run(scope)
+        reply = await passage.run()
     except Refusal as refusal:
         reply = passage.refused(refusal)
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
@@ -79,9 +79,10 @@ class Passage:
         refusal: why it ended early, or None.
     """
 
-    __slots__ = ("marks", "now", "pipeline", "receive", "refusal", "request_id", "ticket")
+    __slots__ = ("marks", "now", "pipeline", "receive", "refusal", "request_id", "scope", "ticket")
 
-    def __init__(self, pipeline: Pipeline, receive: Replayable, now: float) -> None:
+    def __init__(self, scope: Mapping[str, Any], pipeline: Pipeline, receive: Replayable, now: float) -> None:
+        self.scope = scope
         self.pipeline = pipeline
         self.receive = receive
         self.now = now
@@ -90,10 +91,10 @@ class Passage:
         self.refusal: Refusal | None = None
         self.marks = [perf_counter_ns()]
 
-    async def run(self, scope: Mapping[str, Any]) -> Reply:
+    async def run(self) -> Reply:
         """The seven stages."""
         pipeline = self.pipeline
-        admitted = admit(scope, self.receive, pipeline.edge, self.now)
+        admitted = admit(self.scope, self.receive, pipeline.edge, self.now)
         self.request_id = admitted.request.id
         if isinstance(admitted, Preflight):
             return preflight(admitted, pipeline.response)
@@ -154,5 +155,6 @@ class Passage:
     def refused(self, refusal: Refusal) -> Reply:
         """The answer to a refusal, at whatever stage."""
         self.refusal = refusal
-        self.request_id = self.request_id or self.pipeline.edge.request_id()
-        return refuse(refusal, self.ticket, self.request_id, self.now, self.pipeline.response)
+        edge, response = self.pipeline.edge, self.pipeline.response
+        self.request_id = self.request_id or edge.request_id()
+        return refuse(refusal, self.ticket, self.request_id, self.now, response, error_form(self.scope, edge))

@@ -204,6 +204,9 @@ PRECONDITION_REQUIRED: Final = Reason(
     "Send If-Match with the ETag of the state that you mean to change.",
 )
 BODY_MALFORMED: Final = Reason("body_malformed", 400, "Malformed JSON", "validate", "The body is not acceptable JSON.")
+FORM_MALFORMED: Final = Reason(
+    "form_malformed", 400, "Malformed form", "validate", "The body is not an acceptable form."
+)
 BODY_INVALID: Final = Reason("body_invalid", 422, "Body not valid", "validate", "The body has faults; each is listed.")
 
 # execute ------------------------------------------------------------------------------

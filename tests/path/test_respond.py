@@ -16,6 +16,7 @@ from tests.path.small import NOON, Clock
 from tests.path.works import Room, seed
 
 from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Plan, allow
+from vallum.declare.route import ErrorForm
 from vallum.refusals import QUERY_INVALID, REASONS, Fault, Reason, Refusal
 from vallum.respond.stage import refuse
 from vallum.testing import Answer, Client, Headers, create_database
@@ -80,12 +81,12 @@ def client(data: Path) -> Iterator[As]:
         yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=Clock()))
 
 
-def failed(client: Client) -> Answer:
+def failed(client: Client, method: str = "GET", path: str = "/boom") -> Answer:
     """The 500 itself, which the client of tests would raise."""
     running = client._running
     errors, running.journal.errors = running.journal.errors, _Swallowing()
     try:
-        return client.get("/boom")
+        return client.request(method, path)
     finally:
         running.journal.errors = errors
 
@@ -154,7 +155,7 @@ def test_every_reason_is_a_problem_document(client: As, reason: Reason) -> None:
     cleo.get("/rooms")
     pipeline, ticket = cleo.service.pipeline, cleo._running.journal.passages[-1].ticket
     for last in (None, ticket):
-        reply = refuse(Refusal(reason), last, "0" * 32, NOON, pipeline.response)
+        reply = refuse(Refusal(reason), last, "0" * 32, NOON, pipeline.response, ErrorForm.PROBLEM)
         headers = Headers(reply.headers)
         assert reply.status == reason.status
         assert headers["content-type"] == "application/problem+json"
@@ -176,7 +177,7 @@ def test_faults_in_a_problem_document(client: As) -> None:
     """Each fault has its pointer, code and detail; characters beyond ASCII arrive."""
     response = client("cleo").service.pipeline.response
     refusal = Refusal(QUERY_INVALID, "Ä", faults=(Fault("/é", "x", "“ü”"),))
-    document = json.loads(refuse(refusal, None, "0" * 32, NOON, response).body)
+    document = json.loads(refuse(refusal, None, "0" * 32, NOON, response, ErrorForm.PROBLEM).body)
     assert document["errors"] == [{"pointer": "/é", "code": "x", "detail": "“ü”"}]
     assert document["detail"] == "Ä"
 

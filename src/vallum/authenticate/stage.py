@@ -23,7 +23,7 @@ from vallum.crypto.api_key import PREFIX
 from vallum.crypto.digest import cache_key
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
-from vallum.declare.route import Kind, open_to_anyone
+from vallum.declare.route import open_to_anyone
 from vallum.edge.stage import Admitted
 from vallum.refusals import (
     CREDENTIAL_AMBIGUOUS,
@@ -154,7 +154,7 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
     if authorization is not None and key is not None:
         raise Refusal(CREDENTIAL_AMBIGUOUS)
     # 2. No credential, or none needed.
-    if route is not None and route.kind is Kind.PUBLIC:
+    if route is not None and route.public is not None:
         return Identified(admitted, ANONYMOUS, None)
     if authorization is None and key is None:
         if route is not None and open_to_anyone(route, request.method):

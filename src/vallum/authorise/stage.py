@@ -27,7 +27,7 @@ class Authorised(NamedTuple):
     Attributes:
         rights: of the caller on every resource (answers and references need the others).
         verb: what the method does.
-        access: by that verb; None where there is no row (endpoints, public routes).
+        access: by that verb; None where there is no row (endpoints, built-in routes).
     """
 
     metered: Metered
@@ -118,8 +118,8 @@ def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:
 
 def may(rights: Rights, route: Route, method: str, verb: Verb) -> bool:
     """Whether the caller's roles allow this at all, on some row."""
-    if route.kind is Kind.PUBLIC:
-        return True
+    if route.kind is Kind.BUILT_IN:
+        return rights.identified or route.public is not None
     if route.kind is Kind.ENDPOINT:
         return rights.to_endpoint(route.handlers[method])
     if access_by(rights, route, method, verb) is None:

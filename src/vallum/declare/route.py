@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 from pydantic import BaseModel, TypeAdapter
 
 from vallum import defaults
+from vallum.declare.document import Service
 from vallum.declare.policy import ANYONE, Operation, Rule
 from vallum.declare.resource import Resource
 
@@ -23,7 +24,7 @@ class Kind(enum.Enum):
     ITEM = "item"
     ACTION = "action"
     ENDPOINT = "endpoint"
-    PUBLIC = "public"
+    BUILT_IN = "built-in"
 
 
 @final
@@ -36,7 +37,7 @@ class Verb(enum.Enum):
     CHANGE = "change"
     REMOVE = "remove"
     ACT = "act"
-    PUBLIC = "public"
+    SERVE = "serve"
 
 
 OPERATIONS: Final = {
@@ -57,6 +58,16 @@ class BodyKind(enum.Enum):
     JSON = "json"
     MERGE_PATCH = "merge-patch"
     FORM = "form"
+
+
+@final
+class ErrorForm(enum.Enum):
+    """How a route says no."""
+
+    PROBLEM = "problem"
+    """RFC 9457."""
+    OAUTH = "oauth"
+    """RFC 6749 §5.2."""
 
 
 @final
@@ -89,8 +100,11 @@ class Route:
         resource: of collection, item and action routes.
         name: of the action or endpoint.
         handlers: method → function, of actions and endpoints.
-        static: the fixed answer of a public route, made by a function of no arguments.
-        public: why no credential is needed, or None.
+        service: of a built-in route, and of no other: what Vallum itself answers with.
+        public: why no credential is needed, or None. Nobody is identified then: `Authorization` is the service's own
+            affair. A built-in route that is not public is open to every known caller.
+        errors: how it says no.
+        csp: the Content-Security-Policy of its documents, for pages; None for that of every other answer.
         bodies: method → kind of body; a method that is not in it takes none.
         costs: method → units of the caller's budget.
         max_body_bytes: of one request.
@@ -102,8 +116,10 @@ class Route:
     resource: Resource | None = None
     name: str = ""
     handlers: Mapping[str, Handler] = field(default_factory=dict)
-    static: Callable[[], Awaitable[tuple[str, bytes]]] | None = None
+    service: Service | None = None
     public: str | None = None
+    errors: ErrorForm = ErrorForm.PROBLEM
+    csp: str | None = None
     bodies: Mapping[str, BodyKind] = field(default_factory=dict)
     costs: Mapping[str, int] = field(default_factory=dict)
     max_body_bytes: int = defaults.MAX_BODY_BYTES

@@ -40,8 +40,8 @@ class RouteTable:
         """
         Raises:
             DeclarationError: `path-form` for another shape, `path-ambiguous` for two patterns that could
-                match the same path, `public-reason` for a public route that does not say why, `form-not-public` for
-                a form body behind a credential.
+                match the same path, `service-misplaced` for a built-in route without a service or another with one,
+                `public-misplaced` for another that is public, `form-not-public` for a form body behind a credential.
         """
         self._static: dict[str, tuple[Route, tuple[str, ...]]] = {}
         self._items: dict[str, tuple[Route, int]] = {}
@@ -49,10 +49,13 @@ class RouteTable:
         self.largest_body_bytes = defaults.MAX_BODY_BYTES
         for route in routes:
             self._add(route)
-            if (route.kind is Kind.PUBLIC) is (route.public is None):
+            built_in = route.kind is Kind.BUILT_IN
+            if built_in is (route.service is None):
                 raise DeclarationError(
-                    "public-reason", route.path, "A public route, and no other, says why it is public."
+                    "service-misplaced", route.path, "A built-in route, and no other, has a service."
                 )
+            if route.public is not None and not built_in:
+                raise DeclarationError("public-misplaced", route.path, "Only a built-in route is public; allow ANYONE.")
             if route.public is None:
                 self.largest_body_bytes = max(self.largest_body_bytes, route.max_body_bytes)
                 if BodyKind.FORM in route.bodies.values():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, final
 
 from vallum import defaults
-from vallum.declare.route import Route
+from vallum.declare.route import ErrorForm, Route
 from vallum.edge.cors import Cors, Headers, preflight_headers
 from vallum.edge.headers import body_length, read_headers, refuse_unsupported
 from vallum.edge.host import check_host
@@ -115,3 +115,12 @@ def admit(scope: Mapping[str, Any], receive: Receive, edge: Edge, now: float) ->
     # 8. Pages of other origins.
     preflight = preflight_headers(method, headers, edge.cors)
     return Admitted(request, route, keys) if preflight is None else Preflight(request, preflight)
+
+
+def error_form(scope: Mapping[str, Any], edge: Edge) -> ErrorForm:
+    """How to refuse what :func:`admit` refused: by the route at the path, as far as there is one."""
+    try:
+        route, _ = edge.routes.find(read_path(scope.get("raw_path") or b""))
+    except Refusal:
+        return ErrorForm.PROBLEM
+    return ErrorForm.PROBLEM if route is None else route.errors

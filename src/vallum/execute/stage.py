@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
 from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
+from vallum.declare.document import Document
 from vallum.execute import handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
@@ -21,6 +23,7 @@ from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
 from vallum.execute.order import AFTER
 from vallum.execute.rows import Seen, key_parts
+from vallum.execute.service import ServiceCall
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Script
@@ -32,9 +35,11 @@ from vallum.validate.stage import (
     Intent,
     ItemIntent,
     ListIntent,
-    PublicIntent,
     RemoveIntent,
+    ServiceIntent,
 )
+
+PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
 @final
@@ -86,15 +91,22 @@ class Removed(NamedTuple):
 
 @final
 class Returned(NamedTuple):
-    """What a handler or a public route answers; no body when `body` is None."""
+    """What a handler answers, as JSON; None when the caller sees nothing of it."""
 
-    intent: ActIntent | PublicIntent
-    media_type: str
-    body: bytes | None
+    intent: ActIntent
+    json: str | None
     tag: str | None
 
 
-Outcome: TypeAlias = Listed | Found | Created | Changed | Removed | Returned
+@final
+class Served(NamedTuple):
+    """What the service of a built-in route answers."""
+
+    intent: ServiceIntent
+    document: Document
+
+
+Outcome: TypeAlias = Listed | Found | Created | Changed | Removed | Returned | Served
 
 
 @final
@@ -120,8 +132,8 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         return await _list(intent, execution)
     if isinstance(intent, ItemIntent):
         return await _item(intent, execution)
-    if isinstance(intent, PublicIntent):
-        return await _public(intent)
+    if isinstance(intent, ServiceIntent):
+        return await _serve(intent, execution.principals)
     frame = frame_of(intent.authorised, execution)
     database = execution.database
     if isinstance(intent, CreateIntent):
@@ -134,7 +146,7 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         await database.write(lambda: writes.remove(frame, intent.resource, intent.access, intent.key, intent.if_match))
         return Removed(intent)
     result = await _act(intent, frame, execution)
-    return Returned(intent, "application/json", None if result.json is None else result.json.encode(), result.tag)
+    return Returned(intent, result.json, result.tag)
 
 
 def frame_of(authorised: Authorised, execution: Execution) -> Frame:
@@ -214,12 +226,17 @@ def _change(frame: Frame, intent: ChangeIntent) -> Script[Seen]:
     return writes.change(frame, intent.resource, intent.access, intent.key, intent.values, intent.if_match)
 
 
-async def _public(intent: PublicIntent) -> Returned:
-    static = intent.authorised.route.static
-    if static is None:
-        raise TypeError("a public route has a static answer")
-    media_type, body = await static()
-    return Returned(intent, media_type, body, None)
+async def _serve(intent: ServiceIntent, principals: Principals) -> Served:
+    """The service asks no statement for the caller's epoch, so it is compared before."""
+    metered, route = intent.authorised.metered, intent.authorised.route
+    if route.service is None:
+        raise TypeError("a built-in route has a service")
+    identified = metered.identified
+    await check_current(identified, principals)
+    admitted = identified.admitted
+    parameters = dict(zip(PARAMETER.findall(route.path), admitted.keys, strict=True)) if admitted.keys else {}
+    call = ServiceCall(admitted.request, identified.principal, metered.claim, intent.form, parameters)
+    return Served(intent, await route.service(call))
 
 
 async def _act(intent: ActIntent, frame: Frame, execution: Execution) -> Result:

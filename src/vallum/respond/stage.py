@@ -10,12 +10,15 @@ from urllib.parse import quote
 
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
+from vallum.declare.document import Document
+from vallum.declare.route import ErrorForm
 from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
-from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned
+from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Served
 from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
 from vallum.request import Header, Request
 from vallum.respond.headers import FixedHeaders
+from vallum.respond.oauth import oauth_error
 from vallum.throttle.stage import Metered
 from vallum.validate.cursor import Cursors, context_of
 
@@ -75,7 +78,9 @@ def _render(outcome: Outcome, request: Request, response: Response) -> tuple[int
         return _written(200 if outcome.json is not None else 204, outcome.json, outcome.tag, response)
     if isinstance(outcome, Removed):
         return 204, list(response.fixed.bare), b""
-    return _returned(outcome, response)
+    if isinstance(outcome, Served):
+        return _document(outcome.document, outcome.intent.authorised.route.csp, response)
+    return _written(204 if outcome.json is None else 200, outcome.json, outcome.tag, response)
 
 
 def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, list[Header], bytes]:
@@ -109,22 +114,42 @@ def _row(outcome: Found, response: Response) -> tuple[int, list[Header], bytes]:
 
 
 def _written(status: int, text: str | None, tag: str | None, response: Response) -> tuple[int, list[Header], bytes]:
-    if text is None or tag is None:
+    if text is None:
         return status, list(response.fixed.bare), b""
-    return status, [*response.fixed.json, (b"etag", f'"{tag}"'.encode())], text.encode()
+    etag = () if tag is None else ((b"etag", f'"{tag}"'.encode()),)
+    return status, [*response.fixed.json, *etag], text.encode()
 
 
-def _returned(outcome: Returned, response: Response) -> tuple[int, list[Header], bytes]:
-    if outcome.body is None:
-        return 204, list(response.fixed.bare), b""
-    headers = [*response.fixed.bare, (b"content-type", outcome.media_type.encode())]
-    if outcome.tag is not None:
-        headers.append((b"etag", f'"{outcome.tag}"'.encode()))
-    return 200, headers, outcome.body
+def _document(document: Document, csp: str | None, response: Response) -> tuple[int, list[Header], bytes]:
+    own = dict(document.headers)
+    if csp is not None:
+        own[b"content-security-policy"] = csp.encode()
+    headers = [*(header for header in response.fixed.bare if header[0] not in own), *own.items()]
+    if document.media_type:
+        headers.append((b"content-type", document.media_type.encode()))
+    return document.status, headers, document.body
 
 
-def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, response: Response) -> Reply:
-    """The answer to a request that a stage refused: a problem document (RFC 9457)."""
+def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, response: Response, form: ErrorForm) -> Reply:
+    """The answer to a request that a stage refused, in the form of its route."""
+    reason = refusal.reason
+    oauth = form is ErrorForm.OAUTH
+    headers: list[Header] = [*(response.fixed.json if oauth else response.fixed.problem), *_challenge(refusal)]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    if reason.status == 405:
+        headers.append((b"allow", ", ".join(refusal.allow).encode()))
+    headers += refusal.headers
+    request, metered = behind(ticket)
+    if request is not None:
+        headers += _common(request, metered, response)
+    else:
+        headers += [(b"x-request-id", request_id.encode()), (b"date", response.date(now))]
+    return Reply(reason.status, headers, oauth_error(refusal) if oauth else _problem(refusal, request_id, response))
+
+
+def _problem(refusal: Refusal, request_id: str, response: Response) -> bytes:
+    """RFC 9457."""
     reason = refusal.reason
     problem: dict[str, Any] = {
         "type": f"{response.problems}{reason.code}",
@@ -138,18 +163,7 @@ def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, respon
         problem["errors"] = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in refusal.faults]
     if refusal.violated:
         problem["violated_policies"] = list(refusal.violated)
-    headers: list[Header] = [*response.fixed.problem, *_challenge(refusal)]
-    if refusal.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
-    if reason.status == 405:
-        headers.append((b"allow", ", ".join(refusal.allow).encode()))
-    headers += refusal.headers
-    request, metered = behind(ticket)
-    if request is not None:
-        headers += _common(request, metered, response)
-    else:
-        headers += [(b"x-request-id", request_id.encode()), (b"date", response.date(now))]
-    return Reply(reason.status, headers, json.dumps(problem, ensure_ascii=False).encode())
+    return json.dumps(problem, ensure_ascii=False).encode()
 
 
 def preflight(answer: Preflight, response: Response) -> Reply:

@@ -19,6 +19,7 @@ from vallum.crypto.keyfile import read_secret, write_secret
 from vallum.crypto.random import token_bytes
 from vallum.crypto.signing_key import SigningKey
 from vallum.declare.dialect import DialectName
+from vallum.declare.document import Document
 from vallum.store import principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Row, Script, Statement
@@ -164,10 +165,11 @@ class Keyring:
             self._parsed = (kids, KeySet.read([state.public_jwk for state in valid]))
         return self._parsed[1]
 
-    async def jwks(self) -> tuple[str, bytes]:
-        """Media type and text of the same keys as a JWK set (RFC 7517 §5, §8.5.2)."""
+    async def jwks(self, _: object) -> Document:
+        """The same keys as a JWK set (RFC 7517 §5, §8.5.2): the service of a built-in route."""
         valid = [state for state in states(await self._read(all_keys(self._dialect))) if state.verifies(self._clock())]
-        return "application/jwk-set+json", json.dumps({"keys": [dict(state.public_jwk) for state in valid]}).encode()
+        body = json.dumps({"keys": [dict(state.public_jwk) for state in valid]}).encode()
+        return Document(200, "application/jwk-set+json", body)
 
     async def issue(self, subject: str, *, issuer: str, audience: str, lifetime_seconds: int, **claims: Any) -> str:
         """An access token for `subject`, signed by the newest key.

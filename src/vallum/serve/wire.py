@@ -130,10 +130,10 @@ def own_routes(keyring: Keyring) -> list[Route]:
     return [
         Route(
             path="/.well-known/jwks.json",
-            kind=Kind.PUBLIC,
-            methods={"GET": Verb.PUBLIC},
+            kind=Kind.BUILT_IN,
+            methods={"GET": Verb.SERVE},
             name="jwks",
-            static=keyring.jwks,
+            service=keyring.jwks,
             public="Other services verify our tokens with these public keys (RFC 7517).",
         )
     ]

@@ -6,8 +6,30 @@ import asyncio
 from typing import cast
 
 from vallum import defaults
-from vallum.refusals import BODY_TOO_LARGE, REQUEST_MALFORMED, REQUEST_TIMEOUT, Refusal
-from vallum.request import Receive
+from vallum.refusals import BODY_TOO_LARGE, BODY_UNEXPECTED, REQUEST_MALFORMED, REQUEST_TIMEOUT, Refusal
+from vallum.request import Receive, Request
+
+
+async def body_of(request: Request, max_bytes: int) -> bytes:
+    """The whole body of a request that takes one; :func:`read_body` says what is refused."""
+    length = request.header(b"content-length")
+    return await read_body(
+        request.receive,
+        max_bytes=max_bytes,
+        seconds=defaults.BODY_SECONDS,
+        expected_length=None if length is None else int(length),
+    )
+
+
+async def refuse_body(request: Request) -> None:
+    """Refuse a body that nobody would read (BODY_UNEXPECTED); a chunked one may still turn out to be empty."""
+    if int(request.headers.get(b"content-length", b"0")):
+        raise Refusal(BODY_UNEXPECTED)
+    if b"transfer-encoding" in request.headers:
+        try:
+            await read_body(request.receive, max_bytes=0, seconds=defaults.BODY_SECONDS, expected_length=None)
+        except Refusal as refusal:
+            raise Refusal(BODY_UNEXPECTED) if refusal.reason is BODY_TOO_LARGE else refusal from None
 
 
 async def read_body(receive: Receive, *, max_bytes: int, seconds: float, expected_length: int | None) -> bytes:

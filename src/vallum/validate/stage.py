@@ -13,8 +13,6 @@ from vallum.authorise.stage import Authorised
 from vallum.declare.resource import Resource
 from vallum.declare.route import BodyKind, Handler, Verb
 from vallum.refusals import (
-    BODY_TOO_LARGE,
-    BODY_UNEXPECTED,
     NOT_FOUND,
     PRECONDITION_MALFORMED,
     PRECONDITION_REQUIRED,
@@ -22,9 +20,10 @@ from vallum.refusals import (
     Refusal,
 )
 from vallum.request import Request
-from vallum.validate.body import read_body
+from vallum.validate.body import body_of, refuse_body
 from vallum.validate.columns import parse_text
 from vallum.validate.cursor import Cursors, context_of
+from vallum.validate.form import read_form
 from vallum.validate.models import Models
 from vallum.validate.preconditions import EntityTags, parse_entity_tags
 from vallum.validate.query import Filter, Query, read_fields, read_query, refuse, reject_query
@@ -107,13 +106,14 @@ class ActIntent(NamedTuple):
 
 
 @final
-class PublicIntent(NamedTuple):
-    """A fixed answer."""
+class ServiceIntent(NamedTuple):
+    """The service of a built-in route to be called, with the form where it takes one."""
 
     authorised: Authorised
+    form: Mapping[str, str] | None
 
 
-Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | PublicIntent
+Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | ServiceIntent
 
 WRITES: Final = frozenset({Verb.ACT, Verb.CREATE, Verb.CHANGE, Verb.REMOVE})
 ANY_TAG: Final = EntityTags(any=True)
@@ -132,19 +132,18 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     """Read query, preconditions and body.
 
     Raises:
-        Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, BODY_INVALID;
+        Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, FORM_MALFORMED, BODY_INVALID;
             BODY_UNEXPECTED where none is taken; BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives.
     """
     verb, access, resource = authorised.verb, authorised.access, authorised.route.resource
     request = authorised.metered.identified.admitted.request
-    if verb is Verb.PUBLIC:
-        reject_query(request.query)
-        return PublicIntent(authorised)
+    if verb is Verb.SERVE:
+        return await _service(authorised)
     _check_preconditions(request, verb)
     if verb is Verb.ACT:
         return await _act(authorised, validation)
     if resource is None or access is None:
-        raise TypeError("every verb but an action or a public answer has a resource")
+        raise TypeError("every verb but an action or a service has a resource")
     if verb is Verb.LIST:
         return _list(authorised, resource, access, validation)
     if verb is Verb.ITEM:
@@ -255,27 +254,18 @@ def _key(authorised: Authorised, resource: Resource) -> tuple[Any, ...]:
 
 
 async def _json(authorised: Authorised) -> Any:
-    request, route = authorised.metered.identified.admitted.request, authorised.route
-    length = request.header(b"content-length")
-    data = await read_body(
-        request.receive,
-        max_bytes=route.max_body_bytes,
-        seconds=defaults.BODY_SECONDS,
-        expected_length=None if length is None else int(length),
-    )
+    data = await body_of(authorised.metered.identified.admitted.request, authorised.route.max_body_bytes)
     # A large document is parsed beside the event loop: a hostile one takes a fifth of a second.
     return parse(data) if len(data) <= defaults.JSON_INLINE_BYTES else await asyncio.to_thread(parse, data)
 
 
-async def _no_body(request: Request) -> None:
-    """Refuse a body that nobody would read; a chunked one may still turn out to be empty."""
-    if int(request.headers.get(b"content-length", b"0")):
-        raise Refusal(BODY_UNEXPECTED)
-    if b"transfer-encoding" in request.headers:
-        try:
-            await read_body(request.receive, max_bytes=0, seconds=defaults.BODY_SECONDS, expected_length=None)
-        except Refusal as refusal:
-            raise Refusal(BODY_UNEXPECTED) if refusal.reason is BODY_TOO_LARGE else refusal from None
+async def _service(authorised: Authorised) -> ServiceIntent:
+    request, route = authorised.metered.identified.admitted.request, authorised.route
+    reject_query(request.query)
+    if route.bodies.get(request.method) is BodyKind.FORM:
+        return ServiceIntent(authorised, read_form(await body_of(request, route.max_body_bytes)))
+    await refuse_body(request)
+    return ServiceIntent(authorised, None)
 
 
 async def _act(authorised: Authorised, validation: Validation) -> ActIntent:
@@ -288,5 +278,5 @@ async def _act(authorised: Authorised, validation: Validation) -> ActIntent:
     if handler.body is not None and route.bodies.get(request.method) is BodyKind.JSON:
         body = validation.models.handler_body(handler.body, await _json(authorised))
     else:
-        await _no_body(request)
+        await refuse_body(request)
     return ActIntent(authorised, handler, authorised.access, key, body)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum import defaults
+from vallum.declare.document import Document
 from vallum.declare.route import BodyKind, Kind, Route, Verb
 from vallum.edge.media import BODILESS, check_accept, check_body
 from vallum.edge.routes import RouteTable
@@ -19,10 +20,16 @@ from vallum.refusals import (
     Refusal,
 )
 
+
+async def answer(_: object) -> Document:
+    raise AssertionError("only the edge is tested")
+
+
 TOKEN = Route(
     "/token",
-    Kind.PUBLIC,
-    {"POST": Verb.PUBLIC},
+    Kind.BUILT_IN,
+    {"POST": Verb.SERVE},
+    service=answer,
     public="the client authenticates itself",
     bodies={"POST": BodyKind.FORM},
     max_body_bytes=100,

@@ -9,16 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum import defaults
+from vallum.declare.document import Document
 from vallum.declare.errors import DeclarationError
 from vallum.declare.route import BodyKind, Kind, Route, Verb
 from vallum.edge.routes import RouteTable
 from vallum.edge.target import read_path
 
 
+async def answer(_: object) -> Document:
+    raise AssertionError("only the table is tested")
+
+
 def route(path: str, *, public: str | None = None, max_body_bytes: int = 0, form: bool = False) -> Route:
     bodies = {"POST": BodyKind.FORM} if form else {}
-    kind = Kind.ENDPOINT if public is None else Kind.PUBLIC
-    return Route(path, kind, {"GET": Verb.ACT}, public=public, max_body_bytes=max_body_bytes, bodies=bodies)
+    kind, service = (Kind.ENDPOINT, None) if public is None else (Kind.BUILT_IN, answer)
+    return Route(
+        path, kind, {"GET": Verb.ACT}, service=service, public=public, max_body_bytes=max_body_bytes, bodies=bodies
+    )
 
 
 PATHS = [
@@ -192,12 +199,20 @@ def test_form_behind_a_credential() -> None:
     assert caught.value.identifier == "form-not-public"
 
 
-def test_public_without_a_reason() -> None:
-    """A public route says why, and a route that is not public has nothing to say: no stage may read the two apart."""
+def test_built_in_routes_alone_have_services() -> None:
+    """A built-in route has a service and no other has; no stage may read the two apart."""
     for wrong in (
-        Route("/a", Kind.PUBLIC, {"GET": Verb.PUBLIC}),
-        Route("/a", Kind.ENDPOINT, {"GET": Verb.ACT}, public="because"),
+        Route("/a", Kind.BUILT_IN, {"GET": Verb.SERVE}),
+        Route("/a", Kind.ENDPOINT, {"GET": Verb.ACT}, service=answer),
     ):
         with pytest.raises(DeclarationError) as caught:
             RouteTable([wrong])
-        assert caught.value.identifier == "public-reason"
+        assert caught.value.identifier == "service-misplaced"
+    RouteTable([Route("/a", Kind.BUILT_IN, {"GET": Verb.SERVE}, service=answer)])
+
+
+def test_only_built_in_routes_are_public() -> None:
+    """What an author declares asks for a credential, unless a rule names ANYONE."""
+    with pytest.raises(DeclarationError) as caught:
+        RouteTable([Route("/a", Kind.ENDPOINT, {"GET": Verb.ACT}, public="because")])
+    assert caught.value.identifier == "public-misplaced"
