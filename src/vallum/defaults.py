@@ -105,6 +105,10 @@ COUNTER_EVICTIONS_TRIED: Final = 16
 """Counters looked at to make room for one new caller; bounds the work of one request."""
 ADDRESS_KEYS_CACHED: Final = 16_384
 """Parsed network addresses kept (about 200 bytes each); the least recently used goes first."""
+COUNT_COST: Final = 4
+"""Units that an exact count adds to a list: it looks at every row that the caller may read, a page at 100 at most."""
+STATEMENT_COST: Final = 2
+"""Units of the burst for a statement that is built for a caller's query: 0.35 ms, as long as two requests take."""
 PLAN_BURST: Final = "20/s"
 """Of a caller without a plan of its own: a page of a browser app makes about 20 requests."""
 PLAN_HOUR: Final = 5_000

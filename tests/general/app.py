@@ -28,7 +28,7 @@ from tests.general.models import (
     Task,
 )
 
-from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Conflict, allow, deny, me, now, when
+from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Conflict, Plan, allow, deny, me, now, when
 
 EVERYBODY: Final = ["member", "manager", "accountant"]
 OFFICE: Final = ["10.0.0.0/8", "127.0.0.0/8", "::1/128"]
@@ -38,6 +38,7 @@ api: Final = API(
     roles=EVERYBODY,
     attributes={"organisation": int, "region": str, "external": bool},
     tenant=("organisation_id", me.attr["organisation"]),
+    plans={"default": Plan(burst="1000/s")},  # the tests ask more in a moment than people do
 )
 
 own = Person.account == me.id

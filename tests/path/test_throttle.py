@@ -175,6 +175,76 @@ def test_each_action_costs_what_was_declared(client: As, clock: Clock, data: Pat
     assert left(walt.get("/books/2")) == ("hour", 0, HOUR - 2)
 
 
+def test_an_exact_count_costs_more_than_a_list(client: As, clock: Clock, data: Path) -> None:
+    """Two for the list and four for the count, however it is spelt; what is refused for its query has cost the same."""
+    change(data, principals.alter("rita", "sqlite", plan="large"))
+    rita = client("rita")
+    assert left(rita.get("/books"))[1] == 58
+    for number, query in enumerate(("count=exact", "%63ount=exact", "count=exact&no=such", "count=none", "count"), 1):
+        answer = rita.get(f"/books?{query}")
+        assert answer.status_code == (200 if number < 3 else 400)
+        assert left(answer)[1] == 58 - 6 * number
+    assert left(rita.get("/books/1?count=exact"))[1] == 27
+    assert left(rita.get("/books?title=count"))[1] == 25
+
+
+def test_a_count_that_the_budget_does_not_cover_is_not_made(client: As, clock: Clock) -> None:
+    """It is refused whole, and the list alone still fits."""
+    tim = client("tim")
+    slowly(tim, clock, 2)
+    refused(tim.get("/books?count=exact"), "hour", retry=HOUR - 2)
+    assert left(tim.get("/books")) == ("hour", 2, HOUR - 2)
+
+
+def test_a_statement_that_is_new_slows_its_caller_down(client: As, data: Path) -> None:
+    """The first list of a new form takes two units more of the burst; of the hour it takes what each list takes."""
+    tim = client("tim")
+    assert left(tim.get("/books?title=a")) == ("hour", 4, HOUR)
+    refused(tim.get("/hello"), "burst", retry=1)
+    change(data, principals.alter("tom", "sqlite", attributes={"shelf": 1}))
+    tom = client("tom")
+    assert tom.get("/books?title=b").status_code == 200  # the same form, by another caller, is there
+    assert tom.get("/hello").status_code == 200
+
+
+def taken(rita: Client) -> int:
+    """Units that are missing in the burst of the one caller, whose plan gives a hundred a second, at noon."""
+    (tally,) = rita.service.pipeline.meter.known._tallies.values()
+    return round((tally.burst_at / tally.burst_ticks / 1_000_000 - NOON) * 100)
+
+
+@pytest.mark.parametrize(
+    ("path", "slowed"),
+    [
+        *(("/books?sort=title", True), ("/books?fields=id", True), ("/books?title[contains]=a&pages[gt]=3", True)),
+        *(("/books", False), ("/books?limit=7", False), ("/books/1?fields=id", False), ("/books?no=such", False)),
+    ],
+)
+def test_only_what_a_query_chooses_is_paid_for(client: As, path: str, slowed: bool) -> None:
+    """The plain list and the item are built for all; a refused query builds nothing."""
+    rita = client("rita")
+    assert rita.get(path).status_code in {200, 400}
+    assert taken(rita) == (1 if path.startswith("/books/") else 2) + (2 if slowed else 0)
+
+
+def test_a_form_that_was_asked_for_costs_nothing_more(client: As, clock: Clock) -> None:
+    """Other values of the same filter are the same statement."""
+    rita = client("rita")
+    for title in "abcdefgh":
+        assert rita.get(f"/books?title={title}").status_code == 200
+    assert taken(rita) == 8 * 2 + 2
+
+
+def test_a_plan_that_the_api_does_not_have_is_no_plan(client: As, data: Path) -> None:
+    """Given behind the back of this process: 503, not the budget of somebody else."""
+    tim = client("tim")
+    assert tim.get("/hello").status_code == 200
+    change(data, principals.alter("tim", "sqlite", plan="gold"))
+    answer = tim.get("/hello")
+    assert (answer.status_code, answer.json()["code"]) == (503, "meter_unavailable")
+    assert "ratelimit" not in answer.headers
+
+
 def test_what_is_refused_is_not_counted(client: As, clock: Clock) -> None:
     """A caller that keeps asking is neither punished in the burst nor in the hour."""
     tim = client("tim")

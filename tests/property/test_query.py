@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vallum import defaults
 from vallum.refusals import QUERY_INVALID, Refusal
+from vallum.throttle.cost import added
 from vallum.validate.query import OPERATORS, RESERVED, Filter, Query, read_query, refuse
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in RESERVED)
@@ -119,3 +120,23 @@ def test_a_tail_that_is_wrong_is_never_ignored(query: Query, tail: str) -> None:
     found = outcome(urlencode(parameters(query)) + tail)
     assert isinstance(found, Refusal)
     assert found.faults
+
+
+@given(st.lists(PIECES | st.sampled_from(["%63ount=exact", "count=", "c%6Funt"]), max_size=12).map("".join))
+def test_no_count_is_free(raw: str) -> None:
+    """What is read as a count has cost one: the meter and the parser agree on every query that is let through."""
+    query, faults = read_query(raw)
+    if not faults:
+        assert added(raw, {"count": 1}) == (query.count is not None)
+
+
+@given(QUERIES, st.data())
+def test_no_encoding_hides_a_count(query: Query, data: st.DataObject) -> None:
+    """Each letter of the name as it is, or percent-encoded, anywhere in the query."""
+    letters = data.draw(st.lists(st.booleans(), min_size=5, max_size=5))
+    name = "".join(f"%{ord(c):02x}" if hidden else c for c, hidden in zip("count", letters, strict=True))
+    around = [urlencode({f.name: f.values[0]}) for f in query.filters if len(f.values) == 1 and f.operator == "eq"]
+    place = data.draw(st.integers(0, len(around)))
+    raw = "&".join([*around[:place], f"{name}=exact", *around[place:]])
+    assert parse_query(raw).count == "exact"
+    assert added(raw, {"count": 1}) == 1

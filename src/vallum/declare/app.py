@@ -36,7 +36,7 @@ ATTRIBUTE_TYPES: Final = (int, str, bool)
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED: Final = {".well-known", "oauth", "docs", "problems", "openapi.json", "limits"}
-OPERATION_COST: Final = {"list": 1, "item": 1, "create": 1, "change": 1, "remove": 1}
+OPERATION_COST: Final = {"list": 1, "item": 1, "create": 1, "change": 1, "remove": 1, "count": defaults.COUNT_COST}
 
 
 @final
@@ -110,7 +110,8 @@ class API:
             soft_delete: a nullable datetime column that DELETE sets.
             cascade: models whose rows may disappear with a row of this one (ON DELETE CASCADE or SET NULL).
             body: a Pydantic model in place of the one derived from the columns.
-            cost: units of the caller's budget: `{"list": 2}`; 1 each by default.
+            cost: units of the caller's budget: `{"list": 2}`; 1 each by default. `"count"` is what `count=exact` adds
+                to a list.
 
         Raises:
             DeclarationError: what cannot be honoured.

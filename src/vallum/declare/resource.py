@@ -72,7 +72,8 @@ class Resource:
         tenant: (column name, attribute name) or None.
         cascade: tables whose rows the author lets die with a row of this resource.
         body: a Pydantic model in place of the derived one, for CREATE and UPDATE.
-        cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`).
+        cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`), and by
+            `count` what `count=exact` adds to a list.
         max_body_bytes: of one request.
     """
 

@@ -107,6 +107,7 @@ class Route:
         csp: the Content-Security-Policy of its documents, for pages; None for that of every other answer.
         bodies: method → kind of body; a method that is not in it takes none.
         costs: method → units of the caller's budget.
+        extra_costs: parameter of a list's query → units that it adds.
         max_body_bytes: of one request.
     """
 
@@ -122,6 +123,7 @@ class Route:
     csp: str | None = None
     bodies: Mapping[str, BodyKind] = field(default_factory=dict)
     costs: Mapping[str, int] = field(default_factory=dict)
+    extra_costs: Mapping[str, int] = field(default_factory=dict)
     max_body_bytes: int = defaults.MAX_BODY_BYTES
 
 
@@ -134,6 +136,7 @@ def collection_route(resource: Resource) -> Route:
         resource=resource,
         bodies={"POST": BodyKind.JSON},
         costs={"GET": resource.cost["list"], "POST": resource.cost["create"]},
+        extra_costs={"count": resource.cost["count"]},
         max_body_bytes=resource.max_body_bytes,
     )
 

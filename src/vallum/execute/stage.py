@@ -27,6 +27,8 @@ from vallum.execute.service import ServiceCall
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Script
+from vallum.store.sql import Prepared
+from vallum.throttle.stage import Meter
 from vallum.validate.models import Models
 from vallum.validate.stage import (
     ActIntent,
@@ -119,6 +121,7 @@ class Execution:
     plans: Plans
     models: Models
     dialect: DialectName
+    meter: Meter
 
 
 async def execute(intent: Intent, execution: Execution) -> Outcome:
@@ -176,7 +179,7 @@ async def check_current(identified: Identified, principals: Principals) -> None:
 
 
 async def _list(intent: ListIntent, execution: Execution) -> Listed:
-    authorised, resource, access, query, fields, filters, after = intent
+    authorised, _, access, query, fields, filters, after = intent
     shape = ListShape(
         fields,
         tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
@@ -184,7 +187,7 @@ async def _list(intent: ListIntent, execution: Execution) -> Listed:
         None if after is None else tuple([value is None for value in after]),
         query.count is not None,
     )
-    prepared = execution.plans.get((access, shape), list_statement, resource, access, shape, execution.dialect)
+    prepared = execution.plans.get((access, shape), _list_statement, intent, shape, execution)
     identified = authorised.metered.identified
     values = Values(identified.principal, identified.admitted.request.received_at)
     values[LIMIT] = query.limit + 1
@@ -200,6 +203,13 @@ async def _list(intent: ListIntent, execution: Execution) -> Listed:
     page = rows[1 : query.limit + 1]
     more = tuple(page[-1][3:]) if len(rows) > query.limit + 1 else None
     return Listed(intent, [row[0] for row in page], more, None if header[2] is None else int(header[2]))
+
+
+def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) -> Prepared:
+    """Build a list's statement. One that only this query makes is paid for by its caller's burst."""
+    if shape.filters or shape.sort or intent.query.fields is not None:
+        execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
+    return list_statement(intent.resource, intent.access, shape, execution.dialect)
 
 
 async def _item(intent: ItemIntent, execution: Execution) -> Found:

@@ -31,6 +31,7 @@ from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.api_keys import ApiKeys
 from vallum.store.memory import AddressLimiter
+from vallum.store.principals import check_plans, plans
 from vallum.store.sqlite import SqliteDatabase
 from vallum.throttle.gcra import conform
 from vallum.throttle.stage import Meter
@@ -73,17 +74,25 @@ class Service:
         """Open the store, take the counters up again, call the application's starters.
 
         Raises:
-            StoreError: the store is missing, open to others or of another version.
+            StoreError: the store is missing, open to others or of another version, or an account has an unknown plan.
         """
         await self.database.start()
-        await self.counters.start(self.clock())
-        for starter in self.api.starters:
-            await _called(starter)
+        try:
+            check_plans(await self.database.read(plans(self.database.dialect)), self.api.plans)
+            await self.counters.start(self.clock())
+            for starter in self.api.starters:
+                await _called(starter)
+        except Exception:
+            await self._close()  # threads would keep the process alive
+            raise
 
     async def stop(self) -> None:
         """Call the stoppers, write the counters, finish the queued writes, close."""
         for stopper in self.api.stoppers:
             await _called(stopper)
+        await self._close()
+
+    async def _close(self) -> None:
         await self.counters.stop()
         await self.database.stop()
 
@@ -97,6 +106,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     models = Models()
     cursors = Cursors(Sealer(cursor_secret(folder), "cursor"))
     cors = Cors(api.cors)
+    meter = Meter(api.plans)
     pipeline = Pipeline(
         edge=Edge(
             routes=RouteTable([*api.routes.values(), *own_routes(keyring)]),
@@ -107,10 +117,10 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             cors=cors,
         ),
         authenticator=_authenticator(database, keyring, place.public_url, limiter),
-        meter=Meter(api.plans),
+        meter=meter,
         policy=Policy(api, database.dialect),
         validation=Validation(models, cursors),
-        execution=Execution(database, database, Plans(), models, database.dialect),
+        execution=Execution(database, database, Plans(), models, database.dialect, meter),
         response=Response(
             fixed=fixed_headers(defaults.HSTS_DEVELOPMENT_SECONDS if place.dev else defaults.HSTS_SECONDS),
             cursors=cursors,

@@ -53,6 +53,9 @@ class BudgetPort(Protocol[Asked_contra]):
     def claim(self, tally: Asked_contra, cost: int, now: float) -> Claim:
         """Count `cost` in the tally if every limit allows it."""
 
+    def slow_down(self, tally: Asked_contra, cost: int, now: float) -> None:
+        """Take `cost` from the burst alone."""
+
 
 @final
 class MemoryCounters(Generic[T]):
@@ -105,6 +108,12 @@ class MemoryCounters(Generic[T]):
         if claim.allowed:
             self._dirty[key] = None
         return claim
+
+    def slow_down(self, key: str, budget: BudgetPort[T], cost: int, now: float) -> None:
+        """Take units from the burst of a caller that was counted before; there is nothing to write behind for it."""
+        tally = self._tallies.get(key)
+        if tally is not None:
+            budget.slow_down(tally, cost, now)
 
     @property
     def dirty(self) -> int:

@@ -7,7 +7,7 @@ The statements are the same on both stores. A change is a script for `Database.w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal
 
 from vallum.declare.accounts import Account, AttributeValue
@@ -53,6 +53,9 @@ _BUMP: Final = each_dialect(
 _REVOKE: Final = _change(
     "tokens_from = CASE WHEN tokens_from > ", Param("from"), " THEN tokens_from ELSE ", Param("from"), " END"
 )
+_PLANS: Final = each_dialect(
+    "SELECT plan, COUNT(*), MIN(id) FROM vallum_principal WHERE disabled = 0 GROUP BY plan ORDER BY plan"
+)
 _BUMP_ALL: Final = each_dialect("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
 
 
@@ -70,6 +73,28 @@ def principal(row: Row) -> Principal:
 def epoch(name: str, dialect: DialectName) -> Statement:
     """One row with the present epoch, or none when the account is unknown or disabled."""
     return _EPOCH[dialect].bind({"id": name})
+
+
+def plans(dialect: DialectName) -> Statement:
+    """The plans that accounts have, for :func:`check_plans`."""
+    return _PLANS[dialect].bind({})
+
+
+def check_plans(rows: Iterable[Row], known: Collection[str]) -> None:
+    """Refuse to serve accounts whose plan does not exist: each of their requests would be refused.
+
+    Args:
+        rows: of :func:`plans`.
+        known: names of the API's plans.
+
+    Raises:
+        StoreError: `account-plan`.
+    """
+    for plan, accounts, first in rows:
+        if plan not in known:
+            place = f"account {first!r}" + (f" and {accounts - 1} more" if accounts > 1 else "")
+            mend = f"Unknown plan {plan!r}; known are {sorted(known)}. Declare it in API(plans={{…}}), or give another one."
+            raise StoreError("account-plan", place, mend)
 
 
 def add(

@@ -148,6 +148,14 @@ class Budget:
         violated = short if flows else ("burst",) if slows else ("burst", *short)
         return Claim(False, self._policies, *self._standing(tally, cost, second, micros, left), retry, violated)
 
+    def slow_down(self, tally: Tally, cost: int, now: float) -> None:
+        """Take `cost` units from the burst, or what is there of them; the hour and the day stay as they are."""
+        burst = self._burst
+        present = microseconds(now) * burst.ticks
+        backlog = max(0, burst.rescaled(tally.burst_at, tally.burst_ticks) - present)
+        tally.burst_at = present + min(backlog + cost * burst.interval, burst.tolerance + burst.interval)
+        tally.burst_ticks = burst.ticks
+
     def _short(self, tally: Tally, cost: int, second: int) -> tuple[str, ...]:
         """The windows without room for `cost`; those that have ended begin anew."""
         short: tuple[str, ...] = ()

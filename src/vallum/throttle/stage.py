@@ -7,10 +7,11 @@ from typing import Final, NamedTuple, final
 
 from vallum.authenticate.stage import Identified
 from vallum.declare.plan import Claim, Plan
-from vallum.refusals import QUOTA_EXCEEDED, Refusal
+from vallum.refusals import METER_UNAVAILABLE, QUOTA_EXCEEDED, Refusal
 from vallum.request import Header
 from vallum.store.memory import CountRow, MemoryCounters, address_key
 from vallum.throttle.budget import Budget, Tally
+from vallum.throttle.cost import cost_of
 from vallum.throttle.headers import LimitHeaders
 
 STRANGER: Final = "\n"
@@ -40,13 +41,29 @@ class Meter:
 
     def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Header, ...]]:
         """Count `cost` units of the caller's budget, if they are there."""
-        principal, request = identified.principal, identified.admitted.request
-        budget, headers = self._plans.get(principal.plan) or self._plans["default"]
-        if principal.id is not None:
-            claim = self.known.claim(principal.id, budget, cost, request.received_at)
-        else:
-            claim = self.strangers.claim(address_key(request.address), budget, cost, request.received_at)
+        budget, headers = self._budget(identified)
+        counters, key = self._counters(identified)
+        claim = counters.claim(key, budget, cost, identified.admitted.request.received_at)
         return claim, headers.pairs(claim)
+
+    def slow_down(self, identified: Identified, cost: int) -> None:
+        """Take `cost` units from the burst of a caller that has just claimed, whether they are there or not."""
+        budget, _ = self._budget(identified)
+        counters, key = self._counters(identified)
+        counters.slow_down(key, budget, cost, identified.admitted.request.received_at)
+
+    def _budget(self, identified: Identified) -> tuple[Budget, LimitHeaders]:
+        found = self._plans.get(identified.principal.plan)
+        if found is None:  # given by a newer program than this one; start-up looks for such accounts
+            raise Refusal(METER_UNAVAILABLE)
+        return found
+
+    def _counters(self, identified: Identified) -> tuple[MemoryCounters[Tally], str]:
+        """The table of the caller, and its key there."""
+        name = identified.principal.id
+        if name is not None:
+            return self.known, name
+        return self.strangers, address_key(identified.admitted.request.address)
 
     @property
     def dirty(self) -> int:
@@ -88,11 +105,12 @@ def throttle(identified: Identified, meter: Meter) -> Metered:
     """Claim the request's cost.
 
     Raises:
-        Refusal: QUOTA_EXCEEDED; METER_UNAVAILABLE when there is no room to count a new caller.
+        Refusal: QUOTA_EXCEEDED; METER_UNAVAILABLE when there is no room to count a new caller, and for a plan that
+            the API does not have.
     """
     admitted = identified.admitted
-    cost = 1 if admitted.route is None else admitted.route.costs.get(admitted.request.method, 1)
-    claim, limits = meter.claim(identified, cost)
+    request = admitted.request
+    claim, limits = meter.claim(identified, cost_of(admitted.route, request.method, request.query))
     if not claim.allowed:
         raise Refusal(
             QUOTA_EXCEEDED,

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -90,7 +91,7 @@ async def test_a_start_that_is_refused_is_reported(tmp_path: Path, capfd: pytest
 
 async def test_a_start_that_fails_is_reported(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     """Granian would serve on without a start if the lifespan merely raised."""
-    api, secret = API("Failing", roles=["reader"]), "hunter" + "2"
+    api, secret = API("Failing", roles=["reader"], plans=tiny.api.plans), "hunter" + "2"
 
     @api.on_start
     def fail() -> None:
@@ -103,6 +104,20 @@ async def test_a_start_that_fails_is_reported(settings: Settings, capfd: pytest.
     written = capfd.readouterr().err
     assert "builtins.ValueError" in written
     assert secret not in written
+
+
+async def test_accounts_of_a_plan_that_is_gone_stop_the_start(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything else is begun: their name, their plan and what to do; and no thread is left behind."""
+    lifespan = Lifespan(Worker(API("Shrunk", roles=["reader"]), settings))
+    await lifespan.say("startup")
+    await lifespan.end()
+    assert lifespan.sent == ["startup.failed"]
+    (line,) = capfd.readouterr().err.splitlines()
+    why = json.loads(line)["why"]
+    assert why.startswith("account-plan: account 'rita' and 1 more: Unknown plan 'wide'; known are ['anonymous', 'def")
+    assert "vallum-write" not in {thread.name for thread in threading.enumerate()}
 
 
 async def test_a_port_of_health_that_is_taken_is_refused_by_name(

@@ -50,6 +50,18 @@ def test_refused_claims_are_not_dirty() -> None:
     assert counters.take_dirty() == []
 
 
+def test_slowing_down_leaves_nothing_to_write() -> None:
+    """Bursts are in memory alone; and a caller that was never counted is not made one by it."""
+    counters = MemoryCounters(Tally)
+    counters.slow_down("p:a", BURST, 3, NOW)
+    assert len(counters) == 0
+    counters.claim("p:a", BURST, 1, NOW)
+    counters.take_dirty()
+    counters.slow_down("p:a", BURST, 3, NOW)
+    assert counters.take_dirty() == []
+    assert counters.claim("p:a", BURST, 1, NOW).remaining == (0,)
+
+
 def test_dirty_rows_can_be_taken_in_portions() -> None:
     """So that a flush never holds the loop for long; each caller comes once, the oldest change first."""
     counters = MemoryCounters(Tally)

@@ -51,6 +51,20 @@ async def test_an_account_comes_back_as_it_was_given(path: Path, database: Sqlit
     assert await database.epoch("teacher-17") == 1
 
 
+def test_accounts_without_their_plan_are_named(accounts: SqliteFile) -> None:
+    """One of them, how many more there are, and what would do; a disabled account asks for nothing."""
+    rows = accounts.read(principals.plans("sqlite"))
+    principals.check_plans(rows, {"default", "large"})
+    with pytest.raises(
+        StoreError, match=r"account-plan: account 'teacher-17': Unknown plan 'large'; known are \['d'\]"
+    ):
+        principals.check_plans([("large", 1, "teacher-17")], ["d"])
+    with pytest.raises(StoreError, match="account 'student-1' and 8 more"):
+        principals.check_plans([("default", 9, "student-1")], [])
+    accounts.write(principals.disable("teacher-17", "sqlite"))
+    principals.check_plans(accounts.read(principals.plans("sqlite")), {"default"})
+
+
 async def test_an_unknown_account_is_none(database: SqliteDatabase) -> None:
     """Names are compared exactly: neither case nor spaces are forgiven."""
     await database.write(principals.add(TEACHER, "user", NOW, "sqlite"))

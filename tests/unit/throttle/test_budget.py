@@ -204,6 +204,29 @@ def test_what_a_clock_gone_mad_left_does_not_stay() -> None:
     assert budget.claim(tally, 5, NOW + 62).allowed
 
 
+def test_slowing_down_takes_from_the_burst_alone() -> None:
+    """Three of five are gone and come back at the burst's pace; the hour and the day are as before."""
+    budget, tally = Budget(Plan("5/s", 100, 200)), Tally()
+    budget.claim(tally, 1, NOW)
+    budget.slow_down(tally, 3, NOW)
+    claim = budget.claim(tally, 1, NOW)
+    assert (claim.allowed, claim.remaining) == (True, (98, 198, 0))
+    assert budget.claim(tally, 1, NOW).violated == ("burst",)
+    assert spend(budget, tally, 9, NOW + 0.6) == 3
+    assert tally.hour_used == tally.day_used == 5
+
+
+@pytest.mark.parametrize("cost", [3, 5, 10**9])
+def test_slowing_down_takes_the_whole_burst_at_most(cost: int) -> None:
+    """Nobody waits longer than for a whole burst, however often and however much is taken, in whatever ticks."""
+    budget, tally = Budget(Plan("3/s")), Tally()
+    Budget(Plan("7/min")).claim(tally, 1, NOW)
+    for _ in range(5):
+        budget.slow_down(tally, cost, NOW)
+    assert budget.claim(tally, 1, NOW).retry_after_seconds == 1
+    assert spend(budget, tally, 9, NOW + 1) == 3
+
+
 def test_changing_between_plans_makes_nothing_new() -> None:
     """A caller asked under two plans in turns is counted once in all: no plan begins at zero."""
     one, other, tally = Budget(Plan("3/s", 6, 20)), Budget(Plan("4/s", 6, 20, zone="Asia/Kathmandu")), Tally()

@@ -1,0 +1,37 @@
+"""What a request costs, in units of its caller's budget, as far as its first line tells.
+
+A list costs more when its query asks for more. The query is validated later, after the caller is known to be
+allowed; here only the names in it are looked at, so that the whole price is claimed in one step, before anything is
+done for it. A query that turns out to be faulty has cost what it asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from vallum import defaults
+from vallum.declare.route import Route, Verb
+
+
+def cost_of(route: Route | None, method: str, query: str) -> int:
+    """Units for that method on that route; 1 where there is none.
+
+    Args:
+        query: what stands behind `?`, undecoded.
+    """
+    if route is None:
+        return 1
+    cost = route.costs.get(method, 1)
+    if query and route.extra_costs and route.methods.get(method) is Verb.LIST:
+        cost += added(query, route.extra_costs)
+    return cost
+
+
+def added(query: str, extra_costs: Mapping[str, int]) -> int:
+    """Units for the parameters of this query that cost extra, however their names are encoded."""
+    if "%" not in query and not any(name in query for name in extra_costs):
+        return 0
+    # One parameter more than a query may have is enough: it is refused, whatever follows.
+    names = {unquote(part.partition("=")[0]) for part in query.split("&", defaults.MAX_QUERY_PARAMETERS)}
+    return sum(units for name, units in extra_costs.items() if name in names)
