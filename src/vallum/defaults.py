@@ -165,6 +165,8 @@ MAX_EMPTY_BODY_MESSAGES: Final = 64
 """Messages without a byte in one body: they cost work and never reach a byte limit (CVE-2019-9518)."""
 MAX_ENTITY_TAGS: Final = 16
 """Entity tags in one If-Match or If-None-Match; an ordinary client sends one."""
+MAX_IDEMPOTENCY_KEY_CHARACTERS: Final = 255
+"""Of the key without its quotes; a UUID has 36 (Stripe's bound)."""
 MAX_FAULTS: Final = 100
 """Faults listed in one answer."""
 
@@ -183,6 +185,10 @@ WRITE_QUEUE: Final = 1024
 """Writes waiting; beyond it the answer is 503."""
 WRITE_GROUP: Final = 64
 """Writes that share one commit."""
+IDEMPOTENCY_SECONDS: Final = 24 * 3600
+"""How long the answer to a request with an Idempotency-Key is kept: a client that retries has done so by then."""
+IDEMPOTENCY_WAIT_SECONDS: Final = 5.0
+"""How long a repeated request waits for the first one (409); as long as a read may take."""
 POSTGRES_CONNECTIONS: Final = 10
 """Of one process; a pool beyond about twice the server's cores only queues there instead of here."""
 POSTGRES_ACQUIRE_SECONDS: Final = 5.0
@@ -221,6 +227,10 @@ OPTIMIZE_SECONDS: Final = 3600.0
 """Between two `PRAGMA optimize` (sqlite.org/lang_analyze.html: every few hours)."""
 ANALYSIS_ROWS: Final = 1_000
 """Rows of an index that ANALYZE looks at (sqlite.org/lang_analyze.html: 100 to 1000)."""
+IDEMPOTENCY_SWEEP_SECONDS: Final = 60.0
+"""Between two sweeps of the answers that are kept no longer."""
+IDEMPOTENCY_ROWS: Final = 500
+"""Answers dropped by one transaction: a few milliseconds, in which no other write begins."""
 WINDOW_ROWS: Final = 1_000
 """Counters written by one statement."""
 

@@ -203,6 +203,20 @@ PRECONDITION_REQUIRED: Final = Reason(
     "validate",
     "Send If-Match with the ETag of the state that you mean to change.",
 )
+IDEMPOTENCY_KEY_MALFORMED: Final = Reason(
+    "idempotency_key_malformed",
+    400,
+    "Idempotency-Key not valid",
+    "validate",
+    "Send one text of 1 to 255 printable ASCII characters in double quotes, a UUID for instance.",
+)
+IDEMPOTENCY_KEY_UNSUPPORTED: Final = Reason(
+    "idempotency_key_unsupported",
+    400,
+    "Idempotency-Key not supported here",
+    "validate",
+    "Only POST takes an Idempotency-Key. Other methods may be repeated without one: PATCH is guarded by its If-Match.",
+)
 BODY_MALFORMED: Final = Reason("body_malformed", 400, "Malformed JSON", "validate", "The body is not acceptable JSON.")
 FORM_MALFORMED: Final = Reason(
     "form_malformed", 400, "Malformed form", "validate", "The body is not an acceptable form."
@@ -223,6 +237,27 @@ CONFLICT: Final = Reason("conflict", 409, "Conflict", "execute", "A row with the
 IN_USE: Final = Reason("in_use", 409, "Still in use", "execute", "Other rows refer to this one.")
 ACTION_CONFLICT: Final = Reason(
     "action_conflict", 409, "Not possible in this state", "execute", "The action is not possible in the present state."
+)
+IDEMPOTENCY_KEY_REUSED: Final = Reason(
+    "idempotency_key_reused",
+    422,
+    "Idempotency-Key used for another request",
+    "execute",
+    "A request with another body was carried out under this Idempotency-Key; send this one under a new key.",
+)
+IDEMPOTENCY_IN_FLIGHT: Final = Reason(
+    "idempotency_in_flight",
+    409,
+    "Still being carried out",
+    "execute",
+    "The first request with this Idempotency-Key is still being carried out; ask again later with the same key.",
+)
+IDEMPOTENCY_RIGHTS_CHANGED: Final = Reason(
+    "idempotency_rights_changed",
+    409,
+    "Rights have changed",
+    "execute",
+    "The request was carried out, and this caller's rights have changed since: its answer is not shown again.",
 )
 BUSY: Final = Reason("busy", 503, "Busy", "execute", "The service cannot take more work at the moment.")
 QUERY_TIMEOUT: Final = Reason(

@@ -56,7 +56,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return await read(self, statement)
 
     def answered(self: Transactions, request: Any) -> Any:
-        if "vallum_window" not in str(getattr(request, "text", "")):
+        text = str(getattr(request, "text", ""))
+        if "vallum_window" not in text and "DELETE FROM vallum_idempotency" not in text:  # written behind
             seen.append(getattr(request, "text", "session"))
         return answer(self, request)
 

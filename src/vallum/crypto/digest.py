@@ -16,3 +16,12 @@ def cache_key(credential: bytes) -> bytes:
     Two credentials with one key would be a collision of SHA-256.
     """
     return sha256(credential).digest()
+
+
+def fingerprint(*parts: bytes) -> bytes:
+    """32 bytes that stand for this sequence of texts: no other sequence has them, however its texts are cut."""
+    digest = sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()

@@ -28,11 +28,14 @@ ORIGIN: Final = re.compile(
 VARY: Final[Header] = (b"vary", b"Origin")
 EXPOSED: Final[Header] = (
     b"access-control-expose-headers",
-    b"Date, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id",
+    b"Date, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id",
 )
 PREFLIGHT: Final[Headers] = (
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, If-Match, If-None-Match, X-API-Key"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key",
+    ),
     (b"access-control-max-age", str(defaults.CORS_MAX_AGE_SECONDS).encode()),
     VARY,
 )

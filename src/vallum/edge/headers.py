@@ -26,8 +26,8 @@ NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 USUAL_NAMES: Final = frozenset(
     b"accept accept-encoding accept-language authorization cache-control connection content-length content-type"
-    b" cookie dnt forwarded host if-match if-none-match origin pragma priority referer sec-ch-ua sec-ch-ua-mobile"
-    b" sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user te traceparent tracestate"
+    b" cookie dnt forwarded host idempotency-key if-match if-none-match origin pragma priority referer"
+    b" sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user te traceparent tracestate"
     b" transfer-encoding upgrade-insecure-requests user-agent via x-api-key x-forwarded-for x-forwarded-host"
     b" x-forwarded-proto x-real-ip x-request-id".split()
 )
@@ -47,7 +47,6 @@ name is refused, even where RFC 9110 would join it: one reader's first is anothe
 
 UNSUPPORTED: Final = {
     # Each asks for a protection or a part of the resource. Ignored, the client would believe that it has it.
-    b"idempotency-key": "Idempotency-Key: a retry would run a second time.",
     b"x-request-timestamp": "X-Request-Timestamp: freshness is not checked yet.",
     b"x-request-nonce": "X-Request-Nonce: freshness is not checked yet.",
     b"signature": "Signature: request signatures are not checked yet.",

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, final
 
 from vallum import defaults
 from vallum.authorise.rights import Rights
+from vallum.authorise.stage import Authorised
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
 from vallum.declare.resource import Resource
@@ -106,6 +107,21 @@ class Frame:
     def key_values(self, resource: Resource, key: tuple[Any, ...]) -> Values:
         """The values of this frame with a row's key, as the driver takes it."""
         return self.values.with_(key_values(resource, key, self.dialect))
+
+
+def frame_of(authorised: Authorised, dialect: DialectName, plans: Plans) -> Frame:
+    """The view of an authorised request."""
+    identified = authorised.metered.identified
+    request = identified.admitted.request
+    return Frame(
+        principal=identified.principal,
+        rights=authorised.rights,
+        dialect=dialect,
+        plans=plans,
+        request_id=request.id,
+        now=request.received_at,
+        values=Values(identified.principal, request.received_at),
+    )
 
 
 def key_values(resource: Resource, key: tuple[Any, ...], dialect: DialectName) -> dict[str, Value]:

@@ -18,6 +18,7 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import Handler, Route
 from vallum.execute.call import Call
 from vallum.execute.frame import Frame
+from vallum.execute.once import Result
 from vallum.execute.rows import check_epoch, locate, reread
 from vallum.execute.session import Ledger, key_text
 from vallum.execute.violations import refusal_in_handler
@@ -26,15 +27,6 @@ from vallum.store.ports import Script, Violation, WithSession
 from vallum.validate.models import Models
 
 ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a handler's answer became: JSON or nothing, with an entity tag when it is a row."""
-
-    json: str | None
-    tag: str | None = None
 
 
 @final

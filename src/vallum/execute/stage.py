@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
-from vallum.authorise.stage import Authorised
 from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
 from vallum.declare.document import Document
 from vallum.execute import handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
-from vallum.execute.frame import Frame, Moved, Plans, Values, key_values
-from vallum.execute.handlers import Result
+from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values
 from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.once import Result, once
 from vallum.execute.order import AFTER
 from vallum.execute.rows import Seen, key_parts
 from vallum.execute.service import ServiceCall
@@ -28,7 +27,9 @@ from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Script
 from vallum.store.sql import Prepared
+from vallum.store.turns import Turns
 from vallum.throttle.stage import Meter
+from vallum.validate.idempotency import IdempotencyKey
 from vallum.validate.models import Models
 from vallum.validate.stage import (
     ActIntent,
@@ -67,12 +68,13 @@ class Found(NamedTuple):
 
 @final
 class Created(NamedTuple):
-    """A new row: the parts of its key, and what the caller sees of it."""
+    """A new row: the parts of its key, and what the caller sees of it; `replayed` when it was made before."""
 
     intent: CreateIntent
     key: tuple[Any, ...]
     json: str | None
     tag: str | None
+    replayed: bool
 
 
 @final
@@ -93,11 +95,12 @@ class Removed(NamedTuple):
 
 @final
 class Returned(NamedTuple):
-    """What a handler answers, as JSON; None when the caller sees nothing of it."""
+    """What a handler answers, as JSON; None when the caller sees nothing of it. `replayed` when it ran before."""
 
     intent: ActIntent
     json: str | None
     tag: str | None
+    replayed: bool
 
 
 @final
@@ -122,6 +125,7 @@ class Execution:
     models: Models
     dialect: DialectName
     meter: Meter
+    turns: Turns = field(default_factory=Turns)
 
 
 async def execute(intent: Intent, execution: Execution) -> Outcome:
@@ -137,11 +141,12 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         return await _item(intent, execution)
     if isinstance(intent, ServiceIntent):
         return await _serve(intent, execution.principals)
-    frame = frame_of(intent.authorised, execution)
+    frame = frame_of(intent.authorised, execution.dialect, execution.plans)
     database = execution.database
     if isinstance(intent, CreateIntent):
-        seen = await database.write(lambda: writes.create(frame, intent.resource, intent.access, intent.values))
-        return Created(intent, key_parts(intent.resource, seen.key_json), seen.json, seen.tag)
+        result = await _written(intent.idempotency, lambda: _create(frame, intent), frame, execution)
+        key = key_parts(intent.resource, result.row_key)
+        return Created(intent, key, result.json, result.tag, result.replayed)
     if isinstance(intent, ChangeIntent):
         seen = await database.write(lambda: _change(frame, intent))
         return Changed(intent, seen.json, seen.tag)
@@ -149,22 +154,7 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         await database.write(lambda: writes.remove(frame, intent.resource, intent.access, intent.key, intent.if_match))
         return Removed(intent)
     result = await _act(intent, frame, execution)
-    return Returned(intent, result.json, result.tag)
-
-
-def frame_of(authorised: Authorised, execution: Execution) -> Frame:
-    """The request's view of the store."""
-    identified = authorised.metered.identified
-    request = identified.admitted.request
-    return Frame(
-        principal=identified.principal,
-        rights=authorised.rights,
-        dialect=execution.dialect,
-        plans=execution.plans,
-        request_id=request.id,
-        now=request.received_at,
-        values=Values(identified.principal, request.received_at),
-    )
+    return Returned(intent, result.json, result.tag, result.replayed)
 
 
 async def check_current(identified: Identified, principals: Principals) -> None:
@@ -232,6 +222,21 @@ def _same_epoch(identified: Identified, epoch: str | None) -> None:
         raise Moved
 
 
+async def _written(
+    key: IdempotencyKey | None, write: Callable[[], Script[Result]], frame: Frame, execution: Execution
+) -> Result:
+    """Run a write; with a key, once."""
+    if key is None:
+        return await execution.database.write(write)
+    async with execution.turns.turn(key.id, defaults.IDEMPOTENCY_WAIT_SECONDS):
+        return await execution.database.write(lambda: once(frame, key, write()))
+
+
+def _create(frame: Frame, intent: CreateIntent) -> Script[Result]:
+    seen = yield from writes.create(frame, intent.resource, intent.access, intent.values)
+    return Result(seen.json, seen.tag, seen.key_json)
+
+
 def _change(frame: Frame, intent: ChangeIntent) -> Script[Seen]:
     return writes.change(frame, intent.resource, intent.access, intent.key, intent.values, intent.if_match)
 
@@ -250,13 +255,17 @@ async def _serve(intent: ServiceIntent, principals: Principals) -> Served:
 
 
 async def _act(intent: ActIntent, frame: Frame, execution: Execution) -> Result:
-    handler, route, database, models = intent.handler, intent.authorised.route, execution.database, execution.models
+    handler, route, models = intent.handler, intent.authorised.route, execution.models
     if handler.asynchronous:
         return await _asynchronous(intent, frame, execution)
-    if intent.access is None:
-        return await database.write(lambda: handlers.serve(frame, models, route, handler, intent.body))
     access = intent.access
-    return await database.write(lambda: handlers.act(frame, models, route, handler, access, intent.key, intent.body))
+
+    def script() -> Script[Result]:
+        if access is None:
+            return handlers.serve(frame, models, route, handler, intent.body)
+        return handlers.act(frame, models, route, handler, access, intent.key, intent.body)
+
+    return await _written(intent.idempotency, script, frame, execution)
 
 
 async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -> Result:

@@ -14,7 +14,7 @@ from vallum.declare.document import Document
 from vallum.declare.route import ErrorForm
 from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
-from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Served
+from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned, Served
 from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
 from vallum.request import Header, Request
 from vallum.respond.headers import FixedHeaders
@@ -25,6 +25,8 @@ from vallum.validate.cursor import Cursors, context_of
 Ticket: TypeAlias = Admitted | Identified | Metered | Authorised | None
 """The last ticket before a refusal."""
 
+REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
+"""On an answer that was given before. The draft has no such field; this is Stripe's."""
 REALM: Final = b'Bearer realm="api"'
 
 
@@ -61,6 +63,8 @@ def respond(outcome: Outcome, response: Response) -> Reply:
     authorised = outcome.intent.authorised
     request = authorised.metered.identified.admitted.request
     status, headers, body = _render(outcome, request, response)
+    if isinstance(outcome, (Created, Returned)) and outcome.replayed:
+        headers.append(REPLAYED)
     headers += _common(request, authorised.metered, response)
     return Reply(status, headers, body)
 

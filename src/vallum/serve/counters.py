@@ -1,6 +1,6 @@
 """Keeps the meter's hour and day counts over a restart: read at start, written behind while serving.
 
-The last use of each API key goes the same way.
+The last use of each API key goes the same way, and what is kept of requests with an `Idempotency-Key` is dropped here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, final
 from vallum import defaults
 from vallum.authenticate.api_keys import Uses
 from vallum.pipeline import Journal
-from vallum.store import api_keys
+from vallum.store import api_keys, idempotency
 from vallum.store.ports import Database, Script
 from vallum.store.windows import forget_windows, load_windows, save_windows
 from vallum.throttle.stage import Meter
@@ -27,11 +27,15 @@ LONGEST_WINDOW_SECONDS: Final = 2 * 24 * 3600
 class WriteBehind:
     """Writes what changed every `COUNTER_FLUSH_SECONDS`; a crash loses at most that much of the counts."""
 
-    def __init__(self, meter: Meter, uses: Uses, database: Database, journal: Journal) -> None:
+    def __init__(
+        self, meter: Meter, uses: Uses, database: Database, journal: Journal, clock: Callable[[], float]
+    ) -> None:
         self._meter = meter
         self._uses = uses
         self._database = database
         self._journal = journal
+        self._clock = clock
+        self._swept = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, now: float) -> None:
@@ -53,6 +57,18 @@ class WriteBehind:
         while True:
             await asyncio.sleep(defaults.COUNTER_FLUSH_SECONDS)
             await self._save()
+            await self._sweep(self._clock())
+
+    async def _sweep(self, now: float) -> None:
+        """Once in a while, in portions: each is a transaction that other writes wait for."""
+        if 0 <= now - self._swept < defaults.IDEMPOTENCY_SWEEP_SECONDS:
+            return
+        self._swept = now
+        try:
+            while await self._database.write(idempotency.forget(now, self._database.dialect)):
+                pass
+        except Exception as error:  # noqa: BLE001  # whatever it is, serving goes on, and the next sweep drops them
+            self._journal.failed("idempotency", error)
 
     async def _save(self) -> None:
         """In portions, so that neither the event loop nor the writer stands still for a hundred thousand callers.

@@ -131,7 +131,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         ),
         journal=journal,
     )
-    counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal)
+    counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal, clock)
     return Service(api, pipeline, database, keyring, counters, clock)
 
 

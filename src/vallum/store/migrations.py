@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import METADATA, api_key, meta
+from vallum.store.schema import METADATA, api_key, idempotency, meta
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
 
-STEPS: Final[Mapping[int, Step]] = {1: api_key.create}
+STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create}
 """From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 
 _SCHEMA: Final = "schema"

@@ -113,17 +113,19 @@ async def _nothing(_: Any) -> None:
 
 
 async def _drive(script: Script[T], connection: Any) -> T:
-    """Run a script's statements one after the other; a violation is thrown into it where it happened."""
+    """Run a script's statements one after the other; what stopped one is thrown into it where it happened."""
     answer: Any = None
-    violation: Violation | None = None
+    stopped: Violation | Refusal | None = None
     try:
         while True:
-            request = script.send(answer) if violation is None else script.throw(violation)
-            violation = None
+            request = script.send(answer) if stopped is None else script.throw(stopped)
+            stopped = None
             try:
                 answer = await _run(request, connection)
             except tuple(error for error, _ in _VIOLATIONS) as error:
-                violation = _violation(error)
+                stopped = _violation(error)
+            except (TimeoutError, asyncpg.QueryCanceledError):
+                stopped = Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
     except StopIteration as stop:
         outcome: T = stop.value
         return outcome

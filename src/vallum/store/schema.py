@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import DDL, BigInteger, Column, Double, Integer, MetaData, Table, Text, event
+from sqlalchemy import DDL, BigInteger, Column, Double, Integer, LargeBinary, MetaData, Table, Text, event
 
 METADATA: Final = MetaData()
 
@@ -86,6 +86,18 @@ window: Final = Table(
     Column("start", _Number, nullable=False),
     Column("count", _Number, nullable=False),
     sqlite_with_rowid=False,
+)
+
+idempotency: Final = Table(
+    "vallum_idempotency",
+    METADATA,
+    Column("id", LargeBinary, primary_key=True, comment="SHA-256 of caller, method, path and the client's key"),
+    Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of the query and the body"),
+    Column("rights", LargeBinary, nullable=False, comment="SHA-256 of what the caller was allowed"),
+    Column("row_key", Text, comment="of a new row, a JSON object; empty: it made none"),
+    Column("json", Text, comment="the body of the answer; NULL: it had none"),
+    Column("tag", Text, comment="its entity tag"),
+    Column("expires", Double, nullable=False, index=True, comment="forgotten from this instant on"),
 )
 
 for _name, _change in (

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from vallum import defaults
+from vallum.declare.route import Verb
 from vallum.refusals import PRECONDITION_MALFORMED, Refusal
+from vallum.request import Request
+
+WRITES: Final = frozenset({Verb.ACT, Verb.CREATE, Verb.CHANGE, Verb.REMOVE})
 
 # entity-tag = [ weak ] opaque-tag; weak = %s"W/"; opaque-tag = DQUOTE *etagc DQUOTE
 # etagc = %x21 / %x23-7E / obs-text; obs-text is not ASCII and in no tag of ours.
@@ -46,6 +50,20 @@ class EntityTags:
 
 
 _ANY: Final = EntityTags(any=True)
+
+
+def check_preconditions(request: Request, verb: Verb) -> None:
+    """Refuse on a write what it does not look at: ignored, the client would believe that it is protected.
+
+    `If-Match: *` asks for what is there (RFC 9110 §13.1.1), and that is looked at anyway.
+
+    Raises:
+        Refusal: PRECONDITION_MALFORMED.
+    """
+    etags = request.headers.get(b"if-match", b"*") if verb in (Verb.ACT, Verb.CREATE) else b"*"
+    writes = verb in WRITES and request.method != "GET"  # an endpoint may be read, too
+    if etags != b"*" or (writes and b"if-none-match" in request.headers):
+        raise Refusal(PRECONDITION_MALFORMED, "This operation takes no such precondition.")
 
 
 def parse_entity_tags(value: str) -> EntityTags:

@@ -14,18 +14,17 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import BodyKind, Handler, Verb
 from vallum.refusals import (
     NOT_FOUND,
-    PRECONDITION_MALFORMED,
     PRECONDITION_REQUIRED,
     Fault,
     Refusal,
 )
-from vallum.request import Request
 from vallum.validate.body import body_of, refuse_body
 from vallum.validate.columns import parse_text
 from vallum.validate.cursor import Cursors, context_of
 from vallum.validate.form import read_form
+from vallum.validate.idempotency import IdempotencyKey, identify, read_key
 from vallum.validate.models import Models
-from vallum.validate.preconditions import EntityTags, parse_entity_tags
+from vallum.validate.preconditions import EntityTags, check_preconditions, parse_entity_tags
 from vallum.validate.query import Filter, Query, read_fields, read_query, refuse, reject_query
 from vallum.validate.strict_json import parse
 
@@ -63,12 +62,13 @@ class ItemIntent(NamedTuple):
 
 @final
 class CreateIntent(NamedTuple):
-    """A new row with these values by field."""
+    """A new row with these values by field; once, if the client gave it a key."""
 
     authorised: Authorised
     resource: Resource
     access: Access
     values: Mapping[str, Any]
+    idempotency: IdempotencyKey | None
 
 
 @final
@@ -96,13 +96,14 @@ class RemoveIntent(NamedTuple):
 
 @final
 class ActIntent(NamedTuple):
-    """A handler to be called: with a row (`access` and `key`) or without."""
+    """A handler to be called: with a row (`access` and `key`) or without; once, if the client gave it a key."""
 
     authorised: Authorised
     handler: Handler
     access: Access | None
     key: tuple[Any, ...]
     body: Any
+    idempotency: IdempotencyKey | None
 
 
 @final
@@ -115,7 +116,6 @@ class ServiceIntent(NamedTuple):
 
 Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | ServiceIntent
 
-WRITES: Final = frozenset({Verb.ACT, Verb.CREATE, Verb.CHANGE, Verb.REMOVE})
 ANY_TAG: Final = EntityTags(any=True)
 
 
@@ -133,15 +133,17 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
 
     Raises:
         Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, FORM_MALFORMED, BODY_INVALID;
-            BODY_UNEXPECTED where none is taken; BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives.
+            BODY_UNEXPECTED where none is taken; BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives;
+            IDEMPOTENCY_KEY_UNSUPPORTED, IDEMPOTENCY_KEY_MALFORMED.
     """
     verb, access, resource = authorised.verb, authorised.access, authorised.route.resource
     request = authorised.metered.identified.admitted.request
+    once = read_key(authorised)
     if verb is Verb.SERVE:
         return await _service(authorised)
-    _check_preconditions(request, verb)
+    check_preconditions(request, verb)
     if verb is Verb.ACT:
-        return await _act(authorised, validation)
+        return await _act(authorised, once, validation)
     if resource is None or access is None:
         raise TypeError("every verb but an action or a service has a resource")
     if verb is Verb.LIST:
@@ -150,8 +152,9 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
         return _item(authorised, resource, access)
     reject_query(request.query)
     if verb is Verb.CREATE:
-        body = await _json(authorised)
-        return CreateIntent(authorised, resource, access, validation.models.create(resource, access, body))
+        body, data = await _json(authorised)
+        values = validation.models.create(resource, access, body)
+        return CreateIntent(authorised, resource, access, values, identify(authorised, once, data))
     key = _key(authorised, resource)
     if_match = request.header(b"if-match")
     tags = None if if_match is None else parse_entity_tags(if_match)
@@ -159,22 +162,8 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
         return RemoveIntent(authorised, resource, access, key, tags)
     if tags is None:
         raise Refusal(PRECONDITION_REQUIRED)
-    body = await _json(authorised)
+    body, _ = await _json(authorised)
     return ChangeIntent(authorised, resource, access, key, validation.models.change(resource, access, body), tags)
-
-
-def _check_preconditions(request: Request, verb: Verb) -> None:
-    """Refuse on a write what it does not look at: ignored, the client would believe that it is protected.
-
-    `If-Match: *` asks for what is there (RFC 9110 §13.1.1), and that is looked at anyway.
-
-    Raises:
-        Refusal: PRECONDITION_MALFORMED.
-    """
-    etags = request.headers.get(b"if-match", b"*") if verb in (Verb.ACT, Verb.CREATE) else b"*"
-    writes = verb in WRITES and request.method != "GET"  # an endpoint may be read, too
-    if etags != b"*" or (writes and b"if-none-match" in request.headers):
-        raise Refusal(PRECONDITION_MALFORMED, "This operation takes no such precondition.")
 
 
 def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
@@ -253,10 +242,12 @@ def _key(authorised: Authorised, resource: Resource) -> tuple[Any, ...]:
         raise Refusal(NOT_FOUND) from error
 
 
-async def _json(authorised: Authorised) -> Any:
+async def _json(authorised: Authorised) -> tuple[Any, bytes]:
+    """The body, and its bytes."""
     data = await body_of(authorised.metered.identified.admitted.request, authorised.route.max_body_bytes)
     # A large document is parsed beside the event loop: a hostile one takes a fifth of a second.
-    return parse(data) if len(data) <= defaults.JSON_INLINE_BYTES else await asyncio.to_thread(parse, data)
+    body = parse(data) if len(data) <= defaults.JSON_INLINE_BYTES else await asyncio.to_thread(parse, data)
+    return body, data
 
 
 async def _service(authorised: Authorised) -> ServiceIntent:
@@ -268,15 +259,16 @@ async def _service(authorised: Authorised) -> ServiceIntent:
     return ServiceIntent(authorised, None)
 
 
-async def _act(authorised: Authorised, validation: Validation) -> ActIntent:
+async def _act(authorised: Authorised, once: str | None, validation: Validation) -> ActIntent:
     admitted = authorised.metered.identified.admitted
     request, route = admitted.request, authorised.route
     reject_query(request.query)
     handler = route.handlers[request.method]
     key = () if route.resource is None else _key(authorised, route.resource)
-    body = None
+    body, data = None, b""
     if handler.body is not None and route.bodies.get(request.method) is BodyKind.JSON:
-        body = validation.models.handler_body(handler.body, await _json(authorised))
+        body, data = await _json(authorised)
+        body = validation.models.handler_body(handler.body, body)
     else:
         await refuse_body(request)
-    return ActIntent(authorised, handler, authorised.access, key, body)
+    return ActIntent(authorised, handler, authorised.access, key, body, identify(authorised, once, data))

@@ -22,3 +22,11 @@ def test_agrees_with_hashlib(data: bytes) -> None:
     expected = hashlib.sha256(data)
     assert digest.etag128(data) == expected.hexdigest()[:32]
     assert digest.cache_key(data) == expected.digest()
+
+
+@given(st.lists(st.binary(max_size=5), max_size=4), st.lists(st.binary(max_size=5), max_size=4))
+def test_a_fingerprint_knows_where_its_texts_are_cut(first: list[bytes], second: list[bytes]) -> None:
+    """Equal sequences have equal fingerprints, others have others, also when their texts join to the same."""
+    assert (digest.fingerprint(*first) == digest.fingerprint(*second)) is (first == second)
+    joined = b"".join(first)
+    assert digest.fingerprint(joined) != digest.fingerprint(joined, b"")

@@ -35,7 +35,7 @@ async def test_a_caller_that_never_stops_does_not_keep_the_writer_busy() -> None
     meter.known.claim("busy", Budget(Plan(hour=1000)), 1, NOW)
     store: Any = Busy(meter)
     unused: Any = None
-    behind = WriteBehind(meter, NoUses(), store, unused)  # type: ignore[arg-type]  # nothing was used
+    behind = WriteBehind(meter, NoUses(), store, unused, lambda: NOW)  # type: ignore[arg-type]  # nothing was used
     await behind._save()
     assert store.writes == 1
     assert meter.dirty == 1

@@ -58,7 +58,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
 
 
 def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
-    """A change of a table asks for a step and a new version: this is what version 2 is."""
+    """A change of a table asks for a step and a new version: this is what version 3 is."""
     with SqliteFile(path) as file:
         rows = file.read(
             Statement(
@@ -70,7 +70,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
     for table, column in rows:
         if table.startswith("vallum_"):
             columns.setdefault(table, []).append(column)
-    assert migrations.VERSION == 2
+    assert migrations.VERSION == 3
     assert columns == {
         "vallum_api_key": [
             "id",
@@ -96,6 +96,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
             "after",
             "note",
         ],
+        "vallum_idempotency": ["id", "fingerprint", "rights", "row_key", "json", "tag", "expires"],
         "vallum_meta": ["key", "value"],
         "vallum_principal": [
             "id",
@@ -160,16 +161,17 @@ def test_migrate_refuses_what_it_does_not_know(empty: Path, path: Path) -> None:
 
 
 def test_a_database_of_the_first_version_becomes_one_of_this(path: Path) -> None:
-    """It had no API keys: afterwards it has the very table that a new database has, and its accounts are kept."""
-    shape = Statement("SELECT type, sql FROM sqlite_master WHERE tbl_name = 'vallum_api_key' ORDER BY name", ())
+    """Afterwards it has the very tables that a new database has, and its accounts are kept."""
+    shape = Statement("SELECT type, sql FROM sqlite_master WHERE tbl_name LIKE 'vallum%' ORDER BY name", ())
     with SqliteFile(path) as file:
         expected = file.read(shape)
-        file.write(run("DROP TABLE vallum_api_key"))
+        for table in ("vallum_api_key", "vallum_idempotency"):
+            file.write(run(f"DROP TABLE {table}"))
         set_version(file, 1)
         file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", 0, "sqlite"))
         assert file.write(migrations.migrate()) == (1, migrations.VERSION)
         assert file.read(shape) == expected
-        assert len(expected) == 3
+        assert len(expected) > 10
         assert file.read(principals.load("rita", "sqlite")) != []
         assert file.write(migrations.migrate()) == (migrations.VERSION, migrations.VERSION)
 
