@@ -104,6 +104,31 @@ def test_a_key_writes_in_the_name_of_its_account(stranger: Client, add: Add) -> 
     assert (made.status_code, made.json()["owner"]) == (201, "press")
 
 
+def test_what_a_key_did_is_recorded_with_the_key(
+    stranger: Client, client: As, add: Add, data: Path, clock: Clock
+) -> None:
+    """Which of an account's keys it was: its identifier stands in the audit row of a row, of a handler and in none of others."""
+    old = add(Account("press", frozenset({"writer"}), {}, "default"))
+    new = api_key.generate()
+    change(data, api_keys.rotate("press", new, clock(), "sqlite", overlap_seconds=DAY, life_seconds=None))
+    for key in (old, new):
+        made = stranger.post("/books", json={"title": "Gorse"}, headers={"X-API-Key": key.text})
+        assert (
+            stranger.post(
+                f"{made.headers['location'].removeprefix('https://testserver')}/publish",
+                headers={"X-API-Key": key.text},
+            ).status_code
+            == 200
+        )
+    client("walt").post("/books", json={"title": "Heath"})
+    with SqliteFile(data / "vallum.db") as file:
+        rows = file.read(Statement("SELECT verb, resource, principal, api_key FROM vallum_audit ORDER BY id", ()))
+    of_old, of_new = ("press", old.identifier), ("press", new.identifier)
+    done = [("create", "books"), ("act", "/books/{id}/publish"), ("change", "books")]
+    expected = [(*what, *who) for who in (of_old, of_new) for what in done]
+    assert rows == [*expected, ("create", "books", "walt", None)]
+
+
 def test_both_keys_of_an_account_share_its_budget(stranger: Client, add: Add, data: Path, clock: Clock) -> None:
     """A rotation is no second quota."""
     old = add(Account("robot", frozenset({"reader"}), {}, "tiny"))

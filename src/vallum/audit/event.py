@@ -21,6 +21,7 @@ class AuditEvent:
         fields: names that were written; never their values.
         before, after: what identifies the state (its entity tag); None where there was or is no row.
         note: the reason that a handler gave for going past the rules.
+        api_key: identifier of the API key that it was done with; None with another credential.
     """
 
     at: float
@@ -33,3 +34,4 @@ class AuditEvent:
     before: str | None = None
     after: str | None = None
     note: str | None = None
+    api_key: str | None = None

@@ -10,7 +10,10 @@ from vallum.declare.dialect import DialectName
 from vallum.store.ports import Statement
 from vallum.store.sql import Param, each_dialect, joined
 
-_COLUMNS: Final = ("at", "request_id", "principal", "verb", "resource", "row_key", "fields", "before", "after", "note")
+_COLUMNS: Final = (
+    *("at", "request_id", "principal", "verb", "resource", "row_key", "fields", "before", "after", "note"),
+    "api_key",
+)
 _INSERT: Final = each_dialect(
     "INSERT INTO vallum_audit (",
     joined(", ", _COLUMNS),
@@ -36,5 +39,6 @@ def insert(event: AuditEvent, dialect: DialectName = "sqlite") -> Statement:
             event.before,
             event.after,
             event.note,
+            event.api_key,
         ),
     )

@@ -28,13 +28,11 @@ class Known(NamedTuple):
 
     Attributes:
         until: Unix seconds at which it must be verified again.
-        key: identifier of an API key; None for a token.
         networks: from where the key is good; None for everywhere.
     """
 
     principal: Principal
     until: float
-    key: str | None = None
     networks: Networks | None = None
 
     def good_from(self, address: str) -> bool:
@@ -89,9 +87,8 @@ async def verified(text: str, keys: Keys, address: str, now: float) -> Known:
         raise NotAuthentic("api_key_expired")
     until = now + defaults.TOKEN_RECHECK_SECONDS
     known = Known(
-        replace(found.principal, credential="key", scopes=found.scopes),
+        replace(found.principal, credential="key", scopes=found.scopes, key=identifier),
         until if found.expires is None else min(until, found.expires),
-        identifier,
         found.networks,
     )
     if not known.good_from(address):

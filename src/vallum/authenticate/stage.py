@@ -110,10 +110,10 @@ class Authenticator:
         found = self._verified.get(digest)
         if found is None or request.received_at >= found.until:
             return None
-        if found.key is not None:
+        if found.principal.key is not None:
             if not found.good_from(request.address):
                 return None  # refused in the way of a key that was never seen
-            self.uses.note(found.key, request.received_at)
+            self.uses.note(found.principal.key, request.received_at)
         self._verified.move_to_end(digest)
         return found.principal
 
@@ -131,7 +131,7 @@ class Authenticator:
     def forget(self, identified: Identified) -> None:
         """Have a caller whose epoch moved verified and loaded anew."""
         if identified.digest is not None and (found := self._verified.get(identified.digest)) is not None:
-            self.remember(identified.digest, Known(found.principal, 0.0, found.key, found.networks))
+            self.remember(identified.digest, Known(found.principal, 0.0, found.networks))
 
     def drop(self, digest: bytes) -> None:
         """A credential that is not good, or not any more."""
@@ -190,8 +190,8 @@ async def _anew(shown: bytes, digest: bytes, authenticator: Authenticator, reque
             authenticator.guesses.record_failure(request.address, request.received_at)
         raise Refusal(CREDENTIAL_INVALID) from error
     authenticator.remember(digest, known)
-    if known.key is not None:
-        authenticator.uses.note(known.key, request.received_at)
+    if known.principal.key is not None:
+        authenticator.uses.note(known.principal.key, request.received_at)
     return known.principal
 
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Annotated, Any, Final, final
 
 import typer
 from sqlalchemy import Column, Table, select
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from vallum.authenticate.addresses import within
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.evaluator import CallerValues, Evaluator
 from vallum.authorise.evaluator_decide import Question, is_about
@@ -29,7 +31,7 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.edge.routes import RouteTable
 from vallum.serve.load import load_api
-from vallum.store import principals
+from vallum.store import api_keys, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Statement
 from vallum.store.sqlite import SqliteFile
@@ -52,7 +54,7 @@ def explain(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what each rule does. Leaves with 1 when the request would be refused."""
+    """Say what each rule does, for the account with its newest API key or a fresh token. Leaves with 1 when the request would be refused."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     with database_of(settings) as database:
@@ -75,7 +77,7 @@ def _explained(
     verb = route.methods.get(method)
     if verb is None:
         return [Line(0, f"{route.path} has no {method}: 405; it has {', '.join(route.methods)}", "refused")]
-    caller, facts = _caller(database, name), _facts(name, address)
+    caller, facts = _asking(database, name, address)
     rules = route.handlers[method].rules if verb is Verb.ACT else route.resource.rules if route.resource else ()
     operation = OPERATIONS.get(verb)
     if route.resource is None or route.kind is Kind.COLLECTION:
@@ -88,20 +90,36 @@ def _explained(
     return explain_row(rules, operation, Question(evaluator, route.resource, facts), row)
 
 
-def _caller(database: SqliteFile, name: str | None) -> CallerValues:
+def _asking(database: SqliteFile, name: str | None, address: str) -> tuple[CallerValues, RequestFacts]:
+    """The caller, and a request at this moment: with an account's newest valid API key, or else with a token that is not
+    limited by scopes, after a login just now.
+    """
+    now = time.time()
     if name is None:
-        return CallerValues(None)
+        return CallerValues(None), RequestFacts(None, None, None, address, now)
     rows = database.read(principals.load(name, "sqlite"))
     if not rows:
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
     found = principals.principal(rows[0])
-    return CallerValues(found.id, found.roles, found.attributes)
+    caller = CallerValues(found.id, found.roles, found.attributes)
+    keys = [row for row in database.read(api_keys.all_keys("sqlite")) if row[0] == name]
+    if not keys:
+        return caller, RequestFacts("token", now, None, address, now)
+    return caller, RequestFacts("key", None, _scopes_of_key(name, keys, address, now), address, now)
 
 
-def _facts(name: str | None, address: str) -> RequestFacts:
-    """As of a request at this moment, with a token that is not limited by scopes, after a login just now."""
-    now = time.time()
-    return RequestFacts(None if name is None else "token", None if name is None else now, None, address, now)
+def _scopes_of_key(name: str, keys: Sequence[Sequence[Any]], address: str, now: float) -> frozenset[str] | None:
+    """What its key limits a request to; where no key would let one in, that is what is said."""
+    valid = [key for key in (api_keys.described(row, now) for row in keys) if key["state"] == "valid"]
+    if not valid:
+        raise StoreError("api-key-unknown", name, "None of its keys is valid (401): `vallum key rotate` makes one.")
+    scopes, networks = valid[-1]["scopes"], valid[-1]["addresses"]
+    if networks is not None and not within(map(ip_network, networks), address):
+        good = ", ".join(networks)
+        raise StoreError(
+            "api-key-address", name, f"Its key is good from {good} only (401): `--address` says from where."
+        )
+    return None if scopes is None else frozenset(scopes)
 
 
 def _without_row(

@@ -108,15 +108,27 @@ def rotate(
 
 
 @commands.command()
-def revoke(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
-    """Void every key of the account, at once. `rotate` gives it a new one."""
+def revoke(
+    name: Name,
+    *,
+    one: Annotated[str | None, typer.Option("--id", help="This key alone, as `key list` names it.")] = None,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Void every key of the account, or one of them, at once. `rotate` gives it a new one."""
+    if one is not None and one.startswith(api_key.PREFIX):
+        raise typer.BadParameter(
+            "that is a key itself, now in your shell's history; give its identifier", param_hint="--id"
+        )
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        revoked = database.write(api_keys.revoke(name, time.time(), "sqlite"))
+        revoked = database.write(api_keys.revoke(name, time.time(), "sqlite", one))
     if as_json:
         show({"name": name, "revoked": revoked})
     else:
-        typer.echo(f"{name} has no valid key any more; revoked: {', '.join(revoked)}.")
+        left = "has no valid key any more" if one is None else "has its other keys as before"
+        typer.echo(f"{name} {left}; revoked: {', '.join(revoked)}.")
 
 
 def span(text: str, option: str) -> int:

@@ -153,7 +153,15 @@ def _record(frame: Frame, route: Route, key: str | None, ledger: Ledger) -> Scri
     for verb, resource, row_key, fields, note in lines:
         yield insert(
             AuditEvent(
-                frame.now, frame.request_id, frame.principal.id, verb, resource, row_key, fields, None, None, note
+                at=frame.now,
+                request_id=frame.request_id,
+                principal=frame.principal.id,
+                verb=verb,
+                resource=resource,
+                row_key=row_key,
+                fields=fields,
+                note=note,
+                api_key=frame.principal.key,
             ),
             frame.dialect,
         )

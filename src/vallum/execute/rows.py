@@ -114,7 +114,7 @@ def record(
             fields=tuple(fields),
             before=seen.tag if seen is not after else None,
             after=None if after is None else after.tag,
-            note=None,
+            api_key=frame.principal.key,
         ),
         frame.dialect,
     )

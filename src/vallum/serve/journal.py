@@ -1,6 +1,6 @@
 """The log: one line a request, one line and a traceback for an error of ours.
 
-A line holds the request's id, who called, the method, the route's pattern, the status, the stage and code of a
+A line holds the request's id, who called and by which API key, the method, the route's pattern, the status, the stage and code of a
 refusal, and microseconds by stage. It never holds what a client wrote: no path, query, header or body.
 
 A request's line is made on the event loop by one format expression (about 3 µs; structlog's processors take about
@@ -25,12 +25,13 @@ import structlog
 from structlog.typing import Processor
 
 from vallum import defaults
-from vallum.authenticate.stage import Identified
+from vallum.authenticate.stage import ANONYMOUS, Identified
 from vallum.authorise.stage import Authorised
 from vallum.pipeline import Passage
 from vallum.respond.stage import Reply, Ticket
 from vallum.serve.logs import Handler, safe_traceback
 from vallum.serve.metrics import METHODS, STAGES, Metrics
+from vallum.store.ports import Principal
 from vallum.throttle.stage import Metered
 
 STDERR: Final = 2
@@ -138,15 +139,15 @@ class Journal:
             self.dropped += len(lines)
 
 
-def _caller(ticket: Ticket) -> tuple[str | None, str, str]:
+def _caller(ticket: Ticket) -> tuple[Principal, str, str]:
     """Principal, method and route, as far as the path went."""
+    principal = ANONYMOUS
     if ticket is None:
-        return None, "-", "-"
-    principal: str | None = None
+        return principal, "-", "-"
     metered = ticket.metered if isinstance(ticket, Authorised) else ticket
     admitted = metered.identified if isinstance(metered, Metered) else metered
     if isinstance(admitted, Identified):
-        principal, admitted = admitted.principal.id, admitted.admitted
+        principal, admitted = admitted.principal, admitted.admitted
     request, route, _ = admitted
     method = request.method if request.method in METHODS else "OTHER"
     return principal, method, "-" if route is None else route.path
@@ -158,7 +159,7 @@ def _quoted(text: str | None) -> str:
 
 
 def _json_line(
-    time: str, passage: Passage, method: str, route: str, principal: str | None, status: int, durations: list[int]
+    time: str, passage: Passage, method: str, route: str, principal: Principal, status: int, durations: list[int]
 ) -> str:
     if len(durations) == len(STAGES):
         stages = _ALL_STAGES % tuple(map(floordiv, durations, repeat(1000)))
@@ -166,16 +167,18 @@ def _json_line(
         stages = ",".join([f'"{name}":{ns // 1000}' for name, ns in zip(STAGES, durations, strict=False)])
     refusal = passage.refusal
     refused = "" if refusal is None else f',"stage":"{refusal.reason.stage}","code":"{refusal.reason.code}"'
+    key = "" if principal.key is None else f',"api_key":"{principal.key}"'
     return (
-        f'{{"event":"request","time":"{time}","request_id":"{passage.request_id}","principal":{_quoted(principal)},'
+        f'{{"event":"request","time":"{time}","request_id":"{passage.request_id}","principal":{_quoted(principal.id)}{key},'
         f'"method":"{method}","route":{_quoted(route)},"status":{status}{refused},"us":{{{stages}}}}}'
     )
 
 
 def _pretty_line(
-    time: str, passage: Passage, method: str, route: str, principal: str | None, status: int, durations: list[int]
+    time: str, passage: Passage, method: str, route: str, principal: Principal, status: int, durations: list[int]
 ) -> str:
-    milliseconds, who, refusal = sum(durations) / 1e6, principal or "-", passage.refusal
+    milliseconds, who, refusal = sum(durations) / 1e6, principal.id or "-", passage.refusal
+    who = who if principal.key is None else f"{who} (key {principal.key})"
     refused = "" if refusal is None else f" {refusal.reason.stage}: {refusal.reason.code}"
     return f"{time[11:23]} {status} {method:<6} {route} {who} {milliseconds:.1f} ms {passage.request_id}{refused}"
 

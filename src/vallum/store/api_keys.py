@@ -88,6 +88,10 @@ _REVOKE: Final = each_dialect(
     *("UPDATE vallum_api_key SET revoked = ", Param("revoked"), " WHERE principal = ", Param("principal")),
     " AND revoked IS NULL RETURNING id",
 )
+_REVOKE_ONE: Final = each_dialect(
+    *("UPDATE vallum_api_key SET revoked = ", Param("revoked"), " WHERE principal = ", Param("principal")),
+    *(" AND id = ", Param("id"), " AND revoked IS NULL RETURNING id"),
+)
 _USED: Final = each_dialect(
     *("UPDATE vallum_api_key SET last_used = ", Param("at"), " WHERE id = ", Param("id")),
     *(" AND (last_used IS NULL OR last_used <= ", Param("before"), ")"),
@@ -201,17 +205,22 @@ def rotate(
     return script
 
 
-def revoke(name: str, now: float, dialect: DialectName) -> Callable[[], Script[list[str]]]:
-    """Void every key of this account from its next request on; returns their identifiers.
+def revoke(
+    name: str, now: float, dialect: DialectName, identifier: str | None = None
+) -> Callable[[], Script[list[str]]]:
+    """Void every key of this account from its next request on, or the one with this identifier; returns which.
 
     Raises:
-        StoreError: `api-key-unknown`, also when all of them are revoked already.
+        StoreError: `api-key-unknown`, also when what is meant is revoked already.
     """
+    values = {"revoked": int(now), "principal": name}
+    one = None if identifier is None else _REVOKE_ONE[dialect].bind({**values, "id": identifier})
+    statement = one or _REVOKE[dialect].bind(values)
 
     def script() -> Script[list[str]]:
-        rows = yield _REVOKE[dialect].bind({"revoked": int(now), "principal": name})
+        rows = yield statement
         if not rows:
-            raise _unknown(name)
+            raise _unknown(name if identifier is None else f"{name}, key {identifier}")
         yield from principals.bump(name, dialect)()
         return sorted(identifier for (identifier,) in rows)
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, MetaData, insert, inspect, select, update
+from sqlalchemy import Connection, MetaData, insert, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import METADATA, api_key, idempotency, meta
+from vallum.store.schema import METADATA, api_key, audit, idempotency, meta
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
 
-STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create}
+
+def _audit_api_key(connection: Connection) -> None:
+    connection.execute(text(f"ALTER TABLE {audit.name} ADD COLUMN api_key TEXT"))
+
+
+STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create, 3: _audit_api_key}
 """From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 
 _SCHEMA: Final = "schema"

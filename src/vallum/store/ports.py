@@ -80,6 +80,7 @@ class Principal:
         credential: `"token"`, `"key"`, `"signature"` or None.
         scopes: of the credential; None when it is not limited by scopes.
         login_at: Unix seconds of the login behind the token, or None.
+        key: identifier of the API key, never its secret; None with another credential.
     """
 
     id: str | None
@@ -91,6 +92,7 @@ class Principal:
     credential: Literal["token", "key", "signature"] | None = None
     scopes: frozenset[str] | None = None
     login_at: int | None = None
+    key: str | None = None
 
 
 class Principals(Protocol):

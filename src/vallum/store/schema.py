@@ -75,6 +75,7 @@ audit: Final = Table(
     Column("before", Text, comment="entity tag"),
     Column("after", Text, comment="entity tag"),
     Column("note", Text),
+    Column("api_key", Text, comment="identifier of the key that was used; NULL: another credential"),
     sqlite_autoincrement=True,  # an id is never given twice, so a missing one shows
 )
 

@@ -26,6 +26,7 @@ EVENT = AuditEvent(
     before='"aa"',
     after='"bb"',
     note="because",
+    api_key="A" * 16,
 )
 
 

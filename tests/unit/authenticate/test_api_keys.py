@@ -16,14 +16,14 @@ ROBOT = Principal("robot")
 def test_an_address_that_cannot_be_read_is_on_no_list(address: str) -> None:
     """Nor is any on an empty list; without a list every one is good."""
     everywhere = tuple(ip_network(network) for network in ("192.0.0.0/8", "127.0.0.0/8", "2001:db8::/32"))
-    assert not Known(ROBOT, 0, "k", everywhere).good_from(address)
-    assert not Known(ROBOT, 0, "k", ()).good_from("192.0.2.1")
-    assert Known(ROBOT, 0, "k", None).good_from(address)
+    assert not Known(ROBOT, 0, everywhere).good_from(address)
+    assert not Known(ROBOT, 0, ()).good_from("192.0.2.1")
+    assert Known(ROBOT, 0, None).good_from(address)
 
 
 def test_ipv4_in_ipv6_is_ipv4() -> None:
     """A dual-stack socket shows the same client in the other spelling (RFC 4291 §2.5.5.2)."""
-    known = Known(ROBOT, 0, "k", (ip_network("192.0.2.0/24"),))
+    known = Known(ROBOT, 0, (ip_network("192.0.2.0/24"),))
     assert known.good_from("::ffff:192.0.2.1")
     assert not known.good_from("::192.0.2.1")
 

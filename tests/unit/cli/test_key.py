@@ -142,6 +142,31 @@ def test_a_revocation_says_what_it_took(run: Run) -> None:
     assert key not in run("key", "revoke", "robot").out
 
 
+def test_one_of_two_keys_is_revoked_alone(run: Run) -> None:
+    """By its identifier; an identifier of nobody's is an error that says which, and nothing changes."""
+    old = run("key", "add", "robot", "--json").json()["key"]
+    new = run("key", "rotate", "robot", "--json").json()["key"]
+    assert run("key", "revoke", "robot", "--id", old, "--json").json() == {"name": "robot", "revoked": [old]}
+    assert {row["key"]: row["state"] for row in listed(run, "robot")} == {old: "revoked", new: "valid"}
+    for wrong in (old, "x" * 16, ""):
+        said = run("key", "revoke", "robot", "--id", wrong)
+        assert (said.code, f"api-key-unknown (robot, key {wrong})" in said.err) == (1, True)
+    text = run("key", "add", "other").out.strip()
+    said = run("key", "revoke", "other", "--id", text)
+    assert (said.code, "give its identifier" in said.err, text in said.err) == (2, True, False)
+    assert run("key", "revoke", "robot", "--id", new).out == f"robot has its other keys as before; revoked: {new}.\n"
+
+
+def test_a_list_shows_what_an_operator_asks_for(run: Run) -> None:
+    """State, plan, networks, end and last use of each key, one line each."""
+    run("key", "add", "robot", "--plan", "wide", "--address", "192.0.2.0/24", "--expires", "90d")
+    header, line = (text.split() for text in run("key", "list").out.splitlines()[::2])
+    assert header == ["name", "key", "state", "roles", "plan", "scopes", "addresses", "created", "expires", "last_used"]
+    shown = dict(zip(header, line, strict=True))
+    assert (shown["plan"], shown["addresses"], shown["last_used"]) == ("wide", "192.0.2.0/24", "–")
+    assert shown["expires"] == listed(run, "robot")[0]["expires"]
+
+
 @pytest.mark.parametrize("command", [["rotate"], ["revoke"], ["rotate", "--overlap", "0"]])
 def test_a_person_has_no_api_key(run: Run, command: list[str]) -> None:
     """Nor has somebody who is unknown: nothing is printed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import Run
-from tests.unit.serve.served import command
+from tests.unit.serve.served import Said, command
 
 
 def states(run: Run) -> list[str]:
@@ -112,6 +112,51 @@ def test_explain_says_why(run: Run, arguments: list[str], code: int, words: list
     assert said.code == code, said.out
     for word in words:
         assert word in said.out + said.err
+
+
+METERS = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from vallum import API, READ, allow, when
+class Base(DeclarativeBase): ...
+class Meter(Base):
+    __tablename__ = "meters"
+    id: Mapped[int] = mapped_column(primary_key=True)
+api = API("Meters", roles=["reader"])
+api.resource(Meter, allow("reader", READ, when=when(scope="meters", credential="key")))
+api.accounts.add("rita", roles=["reader"])
+"""
+
+
+def test_explain_knows_api_keys(tmp_path: Path) -> None:
+    """A request with the account's key: its scopes, its networks, and that there is none any more."""
+    (tmp_path / "meters.py").write_text(METERS)
+
+    def run(*arguments: str) -> Said:
+        return command(*arguments, cwd=tmp_path, VALLUM_APP="meters:api")
+
+    def explained(*arguments: str) -> tuple[int, str]:
+        said = run("explain", *arguments, "GET", "/meters")
+        return said.code, said.out + said.err
+
+    assert run("db", "create", "--dev").code == 0
+    for name, options in (
+        ("right", ["--scope", "meters"]),
+        ("wrong", ["--scope", "other"]),
+        ("all", []),
+        ("bound", ["--address", "192.0.2.0/24"]),
+    ):
+        assert run("key", "add", name, "--role", "reader", *options).code == 0
+    assert [explained("--as", name)[0] for name in ("rita", "right", "wrong", "all")] == [1, 0, 1, 0]
+    assert "its conditions on the request are not met" in explained("--as", "wrong")[1]
+    for elsewhere in ([], ["--address", "198.51.100.1"], ["--address", "x"]):
+        assert (
+            "api-key-address (bound)\nIts key is good from 192.0.2.0/24 only"
+            in explained("--as", "bound", *elsewhere)[1]
+        )
+    assert explained("--as", "bound", "--address", "::ffff:192.0.2.9")[0] == 0
+    run("key", "revoke", "right")
+    code, said = explained("--as", "right")
+    assert (code, "api-key-unknown (right)" in said) == (1, True)
 
 
 def test_explain_answers_programs(run: Run) -> None:

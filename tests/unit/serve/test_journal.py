@@ -99,6 +99,20 @@ def test_a_whole_request_is_one_json_object(made: Callable[..., Made]) -> None:
     assert list(times.values())[:-1] == [10] * 6
 
 
+def test_an_api_key_is_named_by_its_identifier(made: Callable[..., Made]) -> None:
+    """Beside its account, for a program and for a person; of other callers nothing is said."""
+    by_key = Identified(admitted(), Principal("robot", credential="key", key="K" * 16), None)
+    journal, lines = made()
+    journal.answered(passage(ticket=by_key), REPLY)
+    journal.answered(passage(ticket=identified()), REPLY)
+    first, second = map(json.loads, lines())
+    assert (first["principal"], first["api_key"]) == ("robot", "K" * 16)
+    assert "api_key" not in second
+    journal, lines = made(pretty=True)
+    journal.answered(passage(ticket=by_key), REPLY)
+    assert f" robot (key {'K' * 16}) " in lines()[0]
+
+
 def test_a_refusal_has_its_stage_and_code(made: Callable[..., Made]) -> None:
     """Only the stages that were entered have a time."""
     journal, lines = made()

@@ -152,6 +152,19 @@ def test_a_revocation_takes_all_keys_and_moves_the_epoch(file: SqliteFile) -> No
     assert found(file, again).revoked is None
 
 
+def test_one_key_may_be_revoked_alone(file: SqliteFile) -> None:
+    """The other one lives on, the epoch moves; twice, or by another account's name, is an error that changes nothing."""
+    old = added(file)
+    new, _ = rotated(file, NOW)
+    other = added(file, account=Account("other", frozenset(), {}, "default"))
+    assert file.write(api_keys.revoke("robot", NOW + 1, "sqlite", old.identifier)) == [old.identifier]
+    assert (found(file, old).revoked, found(file, new).revoked, epoch(file)) == (SECOND + 1, None, 3)
+    for identifier in (old.identifier, other.identifier, "", "%", new.identifier.swapcase()):
+        with pytest.raises(StoreError, match="api-key-unknown"):
+            file.write(api_keys.revoke("robot", NOW + 2, "sqlite", identifier))
+    assert (found(file, new).revoked, found(file, other).revoked, epoch(file)) == (None, None, 3)
+
+
 @pytest.mark.parametrize("name", ["nobody", "rita"])
 def test_accounts_without_keys_are_left_alone(file: SqliteFile, name: str) -> None:
     """An unknown name and that of a person: nothing is written."""
