@@ -22,13 +22,16 @@ from tests.path.small import NOON, Clock
 from vallum import defaults
 from vallum.authorise.stage import Policy
 from vallum.crypto import api_key
+from vallum.crypto.digest import fingerprint
 from vallum.declare.accounts import Account
 from vallum.execute.frame import Plans
 from vallum.pipeline import Pipeline, answer
 from vallum.refusals import CONFLICT, Refusal
-from vallum.store import api_keys, migrations, principals
+from vallum.respond.stage import Reply
+from vallum.store import api_keys, idempotency, migrations, principals
 from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.postgres import PostgresDatabase
+from vallum.store.turns import Turns
 from vallum.testing import Answer, Client, Headers, _receiver, _scope, create_database
 
 BRIDGE = number(20)
@@ -343,3 +346,109 @@ def test_changes_at_the_same_time(both: Both) -> None:
         return sorted(await asyncio.gather(*(change(n) for n in range(10))))
 
     assert running.run(all_of_them()) == [200] + [412] * 9
+
+
+# Idempotency-Key ----------------------------------------------------------------------------
+
+ONCE = {"idempotency-key": '"once"'}
+BILL = {"year": 2027, "number": 5, "currency": "CHF", "amount": "1.00"}
+
+
+def test_idempotency_keys(both: Both) -> None:
+    """The same replays to the byte, the same refusals, and the same end after a day, by the statements of SQLite."""
+    running = both.client("mia")._running
+    for store in (both.database, both.client("mia").service.database):
+        running.run(store.write(_finished))
+    comment = {"task_id": str(number(31)), "text": "Dry."}
+    done = (("mia", "/comments", comment), ("mona", f"/projects/{BRIDGE}/close", None))
+    first = [both.ask(name, "POST", path, body, ONCE) for name, path, body in done]
+    assert [answered.status_code for answered in first] == [201, 200]
+    for (name, path, body), found in zip(done, first, strict=True):
+        again = both.ask(name, "POST", path, body, ONCE)
+        assert (again.status_code, again.content) == (found.status_code, found.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert [again.headers.get(n) for n in ("etag", "location")] == [
+            found.headers.get(n) for n in ("etag", "location")
+        ]
+    other = both.ask("mia", "POST", "/comments", {**comment, "text": "Wet."}, ONCE)
+    assert other.json()["code"] == "idempotency_key_reused"
+    assert both.ask("mia", "POST", "/comments", comment, {"idempotency-key": "else"}).content != first[0].content
+    both.clock.forward(defaults.IDEMPOTENCY_SECONDS)
+    assert "idempotent-replayed" not in both.ask("mia", "POST", "/comments", comment, ONCE).headers
+    now = both.clock()
+    assert running.run(both.database.write(idempotency.forget(now, "postgresql"))) is False
+    left = running.run(both.database.read(Statement("SELECT count(*), min(expires) FROM vallum_idempotency", ())))
+    assert [tuple(row) for row in left] == [(1, now + defaults.IDEMPOTENCY_SECONDS)]
+    for store in (both.database, both.client("mia").service.database):
+        running.run(store.write(principals.alter("mia", store.dialect, plan="default")))
+    again = both.ask("mia", "POST", "/comments", comment, ONCE)
+    assert again.json()["code"] == "idempotency_rights_changed"
+
+
+def test_one_key_in_two_processes_at_the_same_time(both: Both) -> None:
+    """The losers wait at the key, not at the bill's own key, which would be a conflict: one row, one text."""
+    client, pipeline = both.client("alex"), both.pipeline
+    assert pipeline is not None
+    running, token = client._running, client.token
+    other = dataclasses.replace(pipeline, execution=dataclasses.replace(pipeline.execution, turns=Turns()))
+
+    async def all_of_them() -> list[Reply]:
+        return await asyncio.gather(*(_posted(token, (pipeline, other)[n % 2], running.clock()) for n in range(20)))
+
+    replies = running.run(all_of_them())
+    assert {(reply.status, reply.body) for reply in replies} == {(201, replies[0].body)}
+    assert sum((b"idempotent-replayed", b"true") in reply.headers for reply in replies) == 19
+    audited = running.run(both.database.read(Statement("SELECT count(*) FROM vallum_audit", ())))
+    assert audited[0][0] == 1
+
+
+def test_another_process_that_takes_too_long(both: Both, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound of a statement 409; when the other one gave up, the request is carried out."""
+    client, pipeline = both.client("alex"), both.pipeline
+    assert pipeline is not None
+    running, token, now = client._running, client.token, both.clock()
+    key = fingerprint(b"alex", b"POST", b"/invoices", b"once")
+    monkeypatch.setattr(defaults, "READ_SECONDS", 0.2)
+    hasty = PostgresDatabase(uri)
+
+    async def live() -> list[Reply]:
+        await hasty.start()
+        execution = dataclasses.replace(pipeline.execution, database=hasty)
+        impatient = dataclasses.replace(pipeline, execution=execution)
+
+        def holding() -> Script[None]:
+            yield idempotency.claim(key, b"", b"", now, "postgresql")
+            yield Statement("SELECT pg_sleep(0.5)", ())
+            raise Refusal(CONFLICT)
+
+        async def hold() -> None:
+            with pytest.raises(Refusal):
+                await both.database.write(holding)
+
+        held = asyncio.create_task(hold())
+        await asyncio.sleep(0.1)
+        replies = [await _posted(token, impatient, now)]
+        await held
+        replies.append(await _posted(token, impatient, now))
+        await hasty.stop()
+        return replies
+
+    waited, made = running.run(live())
+    assert (waited.status, json.loads(waited.body)["code"]) == (409, "idempotency_in_flight")
+    assert (b"retry-after", b"1") in waited.headers
+    assert (made.status, json.loads(made.body)["number"]) == (201, 5)
+
+
+async def _posted(token: str | None, pipeline: Pipeline, now: float) -> Reply:
+    """A bill under a key."""
+    content = json.dumps(BILL).encode()
+    sent = {"host": "testserver", "authorization": f"Bearer {token}", **ONCE}
+    sent |= {"content-type": "application/json", "content-length": str(len(content))}
+    scope = _scope("POST", "/invoices", "", [(k.encode(), v.encode()) for k, v in sent.items()])
+    scope["client"] = ("10.0.0.7", 50000)  # in the office
+    return await answer(scope, _receiver(content), pipeline, now)
+
+
+def _finished() -> Script[None]:
+    """Nothing is left to do."""
+    yield Statement("UPDATE tasks SET done = (1 = 1)", ())
