@@ -234,6 +234,36 @@ IDEMPOTENCY_ROWS: Final = 500
 WINDOW_ROWS: Final = 1_000
 """Counters written by one statement."""
 
+# audit --------------------------------------------------------------------------------
+AUDIT_SEAL_SECONDS: Final = 5.0
+"""Between two sealings: an entry that is younger is written, and can still be changed unnoticed."""
+AUDIT_SEGMENT_ROWS: Final = 500
+"""Entries of one segment; hashing them holds the writer for about 4 ms."""
+AUDIT_CHECKPOINT_SECONDS: Final = 60.0
+"""The newest checkpoint goes into the log and beside the database this often."""
+AUDIT_LATE_SECONDS: Final = 60.0
+"""On PostgreSQL a lower id may be committed this long after a higher one: WRITE_SECONDS and room."""
+AUDIT_LATE_SEGMENTS: Final = 2_000
+"""Newest segments looked through for such ids: 60 s of 10,000 writes a second make 1,200."""
+AUDIT_LATE_IDS: Final = 10_000
+"""Missing ids that are asked for, the newest ones; those of rolled-back writes are among them."""
+AUDIT_DENIAL_SECONDS: Final = 60.0
+"""Refusals are counted this long and then written; a crash loses at most this much of them."""
+AUDIT_DENIALS_KNOWN: Final = 256
+"""Kinds of refusals of known callers counted at once (about 70 KB of database a minute at most)."""
+AUDIT_DENIALS_STRANGERS: Final = 128
+"""The same of network addresses, apart: a flood of strangers must not hide what a known caller was refused."""
+AUDIT_PRUNE_SEGMENTS: Final = 20
+"""Segments removed in one transaction (about 0.1 s)."""
+AUDIT_PRUNE_SECONDS: Final = 3600.0
+"""Between two looks for what `audit_retention_days` lets go."""
+AUDIT_FINDINGS: Final = 100
+"""Faults listed by one verification; further ones are counted."""
+AUDIT_PAGE: Final = 1_000
+"""Rows read by one statement of a verification or an export."""
+AUDIT_LISTED: Final = 50
+"""Entries that `vallum audit list` shows when it is not told how many."""
+
 # respond ------------------------------------------------------------------------------
 HSTS_SECONDS: Final = 63_072_000
 """Two years (hstspreload.org)."""

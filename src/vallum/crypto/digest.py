@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from vallum.crypto import base64url
+
+_MARK_BYTES = 6
+
 
 def etag128(data: bytes) -> str:
     """The first 128 bits of SHA-256 as 32 hex digits: the opaque part of a strong ETag (RFC 9110 §8.8.3)."""
@@ -25,3 +29,13 @@ def fingerprint(*parts: bytes) -> bytes:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
+
+
+def hex256(data: bytes) -> str:
+    """SHA-256 as 64 hex digits."""
+    return sha256(data).hexdigest()
+
+
+def mark48(data: bytes) -> str:
+    """The first 48 bits of SHA-256 as 8 characters: enough to say which of a few texts changed, not to rely on alone."""
+    return base64url.encode(sha256(data).digest()[:_MARK_BYTES])

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, MetaData, insert, inspect, select, text, upda
 from sqlalchemy.orm import Session
 
 from vallum.store.errors import StoreError
+from vallum.store.guards import guard
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import METADATA, api_key, audit, idempotency, meta
+from vallum.store.schema import METADATA, api_key, audit, audit_segment, idempotency, meta
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
@@ -25,7 +26,13 @@ def _audit_api_key(connection: Connection) -> None:
     connection.execute(text(f"ALTER TABLE {audit.name} ADD COLUMN api_key TEXT"))
 
 
-STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create, 3: _audit_api_key}
+def _chained_audit(connection: Connection) -> None:
+    """Segments, and an audit whose rows retention may remove."""
+    audit_segment.create(connection)
+    guard(audit, connection)
+
+
+STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create, 3: _audit_api_key, 4: _chained_audit}
 """From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 
 _SCHEMA: Final = "schema"

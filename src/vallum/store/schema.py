@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import DDL, BigInteger, Column, Double, Integer, LargeBinary, MetaData, Table, Text, event
+from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, Table, Text
+
+from vallum.store.guards import append_only
 
 METADATA: Final = MetaData()
 
@@ -101,17 +103,25 @@ idempotency: Final = Table(
     Column("expires", Double, nullable=False, index=True, comment="forgotten from this instant on"),
 )
 
-for _name, _change in (
-    ("update", "UPDATE ON vallum_audit"),
-    ("delete", "DELETE ON vallum_audit"),
-    # INSERT OR REPLACE deletes without asking the trigger before DELETE.
-    ("replace", "INSERT ON vallum_audit WHEN NEW.id IN (SELECT id FROM vallum_audit)"),
-):
-    event.listen(
-        audit,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy's own constructor
-            f"CREATE TRIGGER vallum_audit_no_{_name} BEFORE {_change} "
-            "BEGIN SELECT RAISE(ABORT, 'vallum_audit is append only'); END"
-        ).execute_if(dialect="sqlite"),
-    )
+# The rows of a removed segment are gone, itself it stays: the chain goes through it (`audit.prune`).
+audit_segment: Final = Table(
+    "vallum_audit_segment",
+    METADATA,
+    Column("number", _Number, primary_key=True, autoincrement=False, comment="1, 2, 3, …"),
+    Column("ids", Text, nullable=False, comment="of its entries, as 1-500 or 7,9-20"),
+    Column("highest", _Number, nullable=False, comment="the highest id in this segment and those before it"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of its entries, in hex digits"),
+    Column("marks", Text, nullable=False, comment="8 characters for each entry: which of them changed"),
+    Column("previous", Text, nullable=False, comment="`hash` of the segment before it"),
+    Column("at", Double, nullable=False),
+    Column("hash", Text, nullable=False, comment="SHA-256 of all this, in hex digits"),
+)
+
+AUDIT_REMOVABLE: Final = "audit_removable"
+"""The key in `vallum_meta` of the highest id of an entry that retention has let go."""
+
+append_only(
+    audit,
+    f"OLD.id <= COALESCE((SELECT CAST(value AS BIGINT) FROM vallum_meta WHERE key = '{AUDIT_REMOVABLE}'), 0)",
+)
+append_only(audit_segment)

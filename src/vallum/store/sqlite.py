@@ -17,6 +17,7 @@ from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.sqlite_file import check_file, make_file
 from vallum.store.sqlite_limits import SqliteLimits
 from vallum.store.sqlite_reader import SqliteReader
+from vallum.store.sqlite_snapshot import look
 from vallum.store.sqlite_transaction import NEVER, Job, Transactions
 from vallum.store.sqlite_writer import SqliteWriter
 
@@ -85,6 +86,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         check_file(path)
+        self._path = path
         self._transactions = Transactions(path, "command", _COMMAND_LIMITS)
 
     @classmethod
@@ -100,6 +102,10 @@ class SqliteFile:
     def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT."""
         return self._transactions.read(statement)
+
+    def look(self, script: Script[T]) -> T:
+        """Run a script that only reads on one snapshot, without keeping a server from writing."""
+        return look(self._path, script)
 
     def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""

@@ -87,7 +87,8 @@ def test_an_old_database_is_refused_until_it_is_migrated(run: Run, place: Path) 
     """`serve` names the command; after it a key can be made."""
     with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
         connection.executescript(
-            "DROP TABLE vallum_api_key; DROP TABLE vallum_idempotency; ALTER TABLE vallum_audit DROP COLUMN api_key"
+            "DROP TABLE vallum_api_key; DROP TABLE vallum_idempotency; DROP TABLE vallum_audit_segment;"
+            "ALTER TABLE vallum_audit DROP COLUMN api_key"
         )
         connection.executescript("UPDATE vallum_meta SET value = '1' WHERE key = 'schema'")
     said = run("serve", "--dev", "--port", "9443")

@@ -58,7 +58,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
 
 
 def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
-    """A change of a table asks for a step and a new version: this is what version 4 is."""
+    """A change of a table asks for a step and a new version: this is what version 5 is."""
     with SqliteFile(path) as file:
         rows = file.read(
             Statement(
@@ -70,7 +70,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
     for table, column in rows:
         if table.startswith("vallum_"):
             columns.setdefault(table, []).append(column)
-    assert migrations.VERSION == 4
+    assert migrations.VERSION == 5
     assert columns == {
         "vallum_api_key": [
             "id",
@@ -97,6 +97,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
             "note",
             "api_key",
         ],
+        "vallum_audit_segment": ["number", "ids", "highest", "digest", "marks", "previous", "at", "hash"],
         "vallum_idempotency": ["id", "fingerprint", "rights", "row_key", "json", "tag", "expires"],
         "vallum_meta": ["key", "value"],
         "vallum_principal": [
@@ -114,7 +115,11 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
         "vallum_signing_key": ["kid", "algorithm", "public_jwk", "created", "retires", "revoked"],
         "vallum_window": ["key", "policy", "start", "count"],
     }
-    assert triggers == [("vallum_audit_no_delete",), ("vallum_audit_no_replace",), ("vallum_audit_no_update",)]
+    assert triggers == [
+        (f"{table}_no_{change}",)
+        for table in ("vallum_audit", "vallum_audit_segment")
+        for change in ("delete", "replace", "update")
+    ]
 
 
 def _add_column(connection: Connection) -> None:
@@ -161,6 +166,16 @@ def test_migrate_refuses_what_it_does_not_know(empty: Path, path: Path) -> None:
         assert file.write(migrations.version) == migrations.VERSION + 1
 
 
+FIRST_VERSION = """
+DROP TABLE vallum_api_key;
+DROP TABLE vallum_idempotency;
+DROP TABLE vallum_audit_segment;
+ALTER TABLE vallum_audit DROP COLUMN api_key;
+DROP TRIGGER vallum_audit_no_delete;
+CREATE TRIGGER vallum_audit_no_delete BEFORE DELETE ON vallum_audit BEGIN SELECT RAISE(ABORT, 'append only'); END
+"""
+
+
 def test_a_database_of_the_first_version_becomes_one_of_this(path: Path) -> None:
     """Afterwards it has the very tables that a new database has, and its accounts are kept."""
     # A column that was added stands elsewhere in the text of its table.
@@ -170,11 +185,11 @@ def test_a_database_of_the_first_version_becomes_one_of_this(path: Path) -> None
     columns = Statement("SELECT * FROM pragma_table_info('vallum_audit') ORDER BY cid", ())
     with SqliteFile(path) as file:
         expected, audit = file.read(shape), file.read(columns)
-        for table in ("vallum_api_key", "vallum_idempotency"):
-            file.write(run(f"DROP TABLE {table}"))
-        file.write(run("ALTER TABLE vallum_audit DROP COLUMN api_key"))
+        for part in FIRST_VERSION.split(";\n"):
+            file.write(run(part))
         set_version(file, 1)
         file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", 0, "sqlite"))
+        assert file.read(shape) != expected
         assert file.write(migrations.migrate()) == (1, migrations.VERSION)
         assert file.read(shape) == expected
         assert len(expected) > 10
