@@ -165,6 +165,23 @@ def check_answer(claim: Claim, model: Model, micros: int) -> None:
     assert all(reset >= 0 for reset in claim.reset_seconds)
 
 
+@given(plans(), st.lists(st.tuples(GAPS, st.integers(1, 10)), max_size=40))
+def test_a_look_tells_the_truth_and_takes_nothing(plan: Plan, steps: list[tuple[int, int]]) -> None:
+    """What a claim of one unit is answered is what a look just before it was; two looks agree, and nothing is used."""
+    budget, tally = Budget(plan), Tally()
+    micros = SUMMER_TIME_ENDS * 10**6
+    for gap, cost in steps:
+        micros = later(micros, gap)
+        looks = [budget.claim(tally, 0, micros / 10**6) for _ in range(2)]
+        used = [tally.burst_at, tally.reduced_at, *tally.counts()]
+        claim = budget.claim(tally, 1, micros / 10**6)
+        assert looks[0] == looks[1]
+        assert looks[0][:2] + looks[0][4:] == claim[:2] + claim[4:]  # all but what is left and until when
+        if not claim.allowed:
+            assert (looks[0], used) == (claim, [tally.burst_at, tally.reduced_at, *tally.counts()])
+        budget.claim(tally, cost, micros / 10**6)
+
+
 @given(plans(), st.lists(st.tuples(GAPS, st.integers(1, 10)), max_size=60))
 def test_never_more_than_the_quota_in_a_window(plan: Plan, steps: list[tuple[int, int]]) -> None:
     """Without a reduced rate no hour and no day ever holds more than its quota."""

@@ -119,7 +119,7 @@ def allowed_methods(route: Route, rights: Rights) -> tuple[str, ...]:
 def may(rights: Rights, route: Route, method: str, verb: Verb) -> bool:
     """Whether the caller's roles allow this at all, on some row."""
     if route.kind is Kind.BUILT_IN:
-        return rights.identified or route.public is not None
+        return rights.identified or route.strangers or route.public is not None
     if route.kind is Kind.ENDPOINT:
         return rights.to_endpoint(route.handlers[method])
     if access_by(rights, route, method, verb) is None:

@@ -103,10 +103,11 @@ class Route:
         service: of a built-in route, and of no other: what Vallum itself answers with.
         public: why no credential is needed, or None. Nobody is identified then: `Authorization` is the service's own
             affair. A built-in route that is not public is open to every known caller.
+        strangers: such a route is open to callers without a credential, too.
         errors: how it says no.
         csp: the Content-Security-Policy of its documents, for pages; None for that of every other answer.
         bodies: method → kind of body; a method that is not in it takes none.
-        costs: method → units of the caller's budget.
+        costs: method → units of the caller's budget; 0, on built-in routes alone: its budget is only looked at.
         extra_costs: parameter of a list's query → units that it adds.
         max_body_bytes: of one request.
     """
@@ -119,6 +120,7 @@ class Route:
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     service: Service | None = None
     public: str | None = None
+    strangers: bool = False
     errors: ErrorForm = ErrorForm.PROBLEM
     csp: str | None = None
     bodies: Mapping[str, BodyKind] = field(default_factory=dict)
@@ -208,8 +210,8 @@ def united(first: Route, second: Route) -> Route:
 
 
 def open_to_anyone(route: Route, method: str) -> bool:
-    """Whether a caller without a credential might be let in: the route is public or a rule names ANYONE."""
-    if route.public is not None:
+    """Whether a caller without a credential might be let in: the route says so, or a rule names ANYONE."""
+    if route.public is not None or route.strangers:
         return method in route.methods
     return any(rule.effect == "allow" and ANYONE in rule.roles for rule in rules_of(route, method))
 

@@ -243,14 +243,14 @@ def _change(frame: Frame, intent: ChangeIntent) -> Script[Seen]:
 
 async def _serve(intent: ServiceIntent, principals: Principals) -> Served:
     """The service asks no statement for the caller's epoch, so it is compared before."""
-    metered, route = intent.authorised.metered, intent.authorised.route
+    metered, route, rights = intent.authorised.metered, intent.authorised.route, intent.authorised.rights
     if route.service is None:
         raise TypeError("a built-in route has a service")
     identified = metered.identified
     await check_current(identified, principals)
     admitted = identified.admitted
     parameters = dict(zip(PARAMETER.findall(route.path), admitted.keys, strict=True)) if admitted.keys else {}
-    call = ServiceCall(admitted.request, identified.principal, metered.claim, intent.form, parameters)
+    call = ServiceCall(admitted.request, identified.principal, rights, metered.claim, intent.form, parameters)
     return Served(intent, await route.service(call))
 
 

@@ -22,6 +22,7 @@ from vallum.edge.proxy import Proxy
 from vallum.edge.routes import RouteTable
 from vallum.edge.stage import Edge
 from vallum.execute.frame import Plans
+from vallum.execute.limits import limits_route
 from vallum.execute.stage import Execution
 from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
@@ -109,7 +110,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     meter = Meter(api.plans)
     pipeline = Pipeline(
         edge=Edge(
-            routes=RouteTable([*api.routes.values(), *own_routes(keyring)]),
+            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring)]),
             hosts=allowed_hosts(place.allowed_hosts),
             limiter=limiter,
             request_id=request_id,
@@ -135,9 +136,10 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     return Service(api, pipeline, database, keyring, counters, clock)
 
 
-def own_routes(keyring: Keyring) -> list[Route]:
+def own_routes(api: API, keyring: Keyring) -> list[Route]:
     """What Vallum itself answers, on the same path as everything else."""
     return [
+        limits_route(api),
         Route(
             path="/.well-known/jwks.json",
             kind=Kind.BUILT_IN,
@@ -145,7 +147,7 @@ def own_routes(keyring: Keyring) -> list[Route]:
             name="jwks",
             service=keyring.jwks,
             public="Other services verify our tokens with these public keys (RFC 7517).",
-        )
+        ),
     ]
 
 

@@ -51,7 +51,7 @@ class BudgetPort(Protocol[Asked_contra]):
     """A plan that can be asked (`throttle.budget.Budget`)."""
 
     def claim(self, tally: Asked_contra, cost: int, now: float) -> Claim:
-        """Count `cost` in the tally if every limit allows it."""
+        """Count `cost` in the tally if every limit allows it; 0 looks what one unit would be answered."""
 
     def slow_down(self, tally: Asked_contra, cost: int, now: float) -> None:
         """Take `cost` from the burst alone."""
@@ -91,7 +91,7 @@ class MemoryCounters(Generic[T]):
 
         Args:
             key: the caller, from what authentication said; never what a client can choose.
-            cost: units, 1 or more.
+            cost: units; 0 looks at what a claim of one unit would be answered.
             now: Unix time in seconds.
 
         Raises:
@@ -100,12 +100,14 @@ class MemoryCounters(Generic[T]):
         tally = self._tallies.get(key)
         if tally is not None:
             claim = budget.claim(tally, cost, now)
+        elif not cost:  # who only looks takes no place
+            return budget.claim(self._fresh(), cost, now)
         else:
             self._make_room(now)
             tally = self._fresh()
             claim = budget.claim(tally, cost, now)
             self._keep(key, tally)
-        if claim.allowed:
+        if claim.allowed and cost:
             self._dirty[key] = None
         return claim
 

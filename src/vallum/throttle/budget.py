@@ -114,7 +114,10 @@ class Budget:
         self._policies = tuple(name for name, limit in given if limit is not None)
 
     def claim(self, tally: Tally, cost: int, now: float) -> Claim:
-        """Ask for `cost` units (1 or more) at Unix time `now`; counted in `tally` when all limits allow it."""
+        """Ask for `cost` units at Unix time `now`; counted in `tally` when all limits allow it.
+
+        A cost of 0 asks what a claim of one unit would be answered, and counts nothing.
+        """
         second = int(now)
         micros = microseconds(now)
         burst, slow = self._burst, self._reduced
@@ -124,13 +127,15 @@ class Budget:
         if slow is not None and tally.reduced_ticks != slow.ticks:
             tally.reduced_at = slow.rescaled(tally.reduced_at, tally.reduced_ticks)
             tally.reduced_ticks = slow.ticks
+        counted, cost = cost > 0, cost or 1
         short = self._short(tally, cost, second)
         charge = min(cost, burst.burst)
         flows, burst_at, wait, left = conform(
             tally.burst_at, micros * burst.ticks, burst.interval, burst.tolerance, charge
         )
         slows, reduced_at, pause = self._slowly(tally, cost, micros) if short else (True, tally.reduced_at, 0)
-        if flows and slows:
+        allowed = flows and slows
+        if allowed and counted:
             tally.burst_at = burst_at
             tally.reduced_at = reduced_at
             if self._hour is not None:
@@ -145,8 +150,8 @@ class Budget:
         if not slows:
             tally.reduced_at = reduced_at
         retry = max(burst.seconds(wait), 0 if slows else self._until_more(tally, short, second, pause))
-        violated = short if flows else ("burst",) if slows else ("burst", *short)
-        return Claim(False, self._policies, *self._standing(tally, cost, second, micros, left), retry, violated)
+        violated = () if allowed else short if flows else ("burst",) if slows else ("burst", *short)
+        return Claim(allowed, self._policies, *self._standing(tally, cost, second, micros, left), retry, violated)
 
     def slow_down(self, tally: Tally, cost: int, now: float) -> None:
         """Take `cost` units from the burst, or what is there of them; the hour and the day stay as they are."""

@@ -40,7 +40,7 @@ class Meter:
         self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
 
     def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Header, ...]]:
-        """Count `cost` units of the caller's budget, if they are there."""
+        """Count `cost` units of the caller's budget, if they are there; 0 looks at it."""
         budget, headers = self._budget(identified)
         counters, key = self._counters(identified)
         claim = counters.claim(key, budget, cost, identified.admitted.request.received_at)
@@ -110,8 +110,9 @@ def throttle(identified: Identified, meter: Meter) -> Metered:
     """
     admitted = identified.admitted
     request = admitted.request
-    claim, limits = meter.claim(identified, cost_of(admitted.route, request.method, request.query))
-    if not claim.allowed:
+    cost = cost_of(admitted.route, request.method, request.query)
+    claim, limits = meter.claim(identified, cost)
+    if cost and not claim.allowed:
         raise Refusal(
             QUOTA_EXCEEDED,
             retry_after_seconds=claim.retry_after_seconds,

@@ -118,6 +118,7 @@ PATHS: list[tuple[str, Callable[[API], object]]] = [
     ("path-form", lambda api: api.get("/reports?x", allow("clerk"))(handler)),
     ("path-form", lambda api: api.get("/%41", allow("clerk"))(handler)),
     ("path-reserved", lambda api: api.get("/oauth/token", allow("clerk"))(handler)),
+    ("path-reserved", lambda api: api.get("/limits", allow("clerk"))(handler)),
     ("path-reserved", lambda api: api.get("/.well-known/x", allow("clerk"))(handler)),
     ("path-reserved", lambda api: api.resource(Loan, allow("clerk", READ), path="/docs")),
     ("path-twice", lambda api: api.resource(Loan, allow("clerk", READ), path="/books")),

@@ -50,6 +50,18 @@ def test_refused_claims_are_not_dirty() -> None:
     assert counters.take_dirty() == []
 
 
+def test_who_only_looks_is_not_remembered() -> None:
+    """No place in the table is taken and nothing is written; of who is in it, the truth is told."""
+    counters = MemoryCounters(Tally, callers=1)
+    assert counters.claim("p:a", WIDE, 0, NOW).remaining == (1000, 10_000, 1000)
+    assert (len(counters), counters.dirty) == (0, 0)
+    counters.claim("p:b", WIDE, 7, NOW)
+    counters.take_dirty()
+    assert counters.claim("p:b", WIDE, 0, NOW).remaining == (993, 9993, 993)
+    assert counters.claim("p:a", WIDE, 0, NOW).allowed  # although the table is full
+    assert (len(counters), counters.dirty) == (1, 0)
+
+
 def test_slowing_down_leaves_nothing_to_write() -> None:
     """Bursts are in memory alone; and a caller that was never counted is not made one by it."""
     counters = MemoryCounters(Tally)
