@@ -53,6 +53,16 @@ class Shell:
         vallum = shlex.join([str(program()), "token", account, "--dev", "--data", str(self.data)])
         return f'-H "Authorization: Bearer $({vallum})"'
 
+    def key(self, name: str) -> str:
+        """Makes an API key of the plan `reader` in the variable `key`; its account has a new name each time."""
+        place = shlex.join(["--app", "school:api", "--data", str(self.data)])
+        command = f"{shlex.quote(str(program()))} key add {name}-$(date +%s) --role reader --plan reader --expires 1d"
+        return f"key=$(cd {shlex.quote(str(HOME))} && {command} {place})"
+
+    def with_key(self, path: str, *options: str) -> str:
+        """The body and the status of a request with the key in the variable `key`."""
+        return f'{self.answer(path, None, *options)} -H "X-API-Key: $key"'
+
     def curl(self, path: str, account: str | None, *options: str) -> str:
         """A request as `account`, or without a token."""
         command = shlex.join(["curl", "-sS", "--cacert", str(self.ca_path), *options, self.base_url + path])
@@ -70,7 +80,7 @@ def program() -> Path:
 
 def practices(shell: Shell) -> list[Practice]:
     """One command per practice, in the order in which a request meets them."""
-    return [*strangers(shell), *reading(shell), *writing(shell), *bounds(shell)]
+    return [*strangers(shell), *reading(shell), *writing(shell), *programs(shell), *bounds(shell)]
 
 
 def strangers(shell: Shell) -> list[Practice]:
@@ -139,6 +149,20 @@ def writing(shell: Shell) -> list[Practice]:
             409,
             shell.answer("/students/17/enrol", "registrar-1", *JSON, place),
         ),
+    ]
+
+
+def programs(shell: Shell) -> list[Practice]:
+    """What comes with an API key: it is made and shown once, by the operator."""
+    read, refused = shell.with_key("/articles?limit=3", "-i"), shell.with_key("/students")
+    return [
+        Practice(
+            "A program reads the published articles with an API key, a thousand times an hour.",
+            200,
+            f"{shell.key('mirror')}; {read}",
+        ),
+        Practice("The same kind of key reads nothing else.", 403, f"{shell.key('curious')}; {refused}"),
+        Practice("Everybody may ask what is left, and what it costs.", 200, shell.answer("/limits", "student-17")),
     ]
 
 

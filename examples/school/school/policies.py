@@ -2,7 +2,8 @@
 
 A student sees the own record and grades; a parent the own children. A teacher sees the own class, grades the own
 courses during their term and deletes nothing. The registrar manages students and enrolments and sees no grades. The
-head reads everything and forges nothing. Published articles are open to everybody that the school knows.
+head reads everything and forges nothing. Published articles are open to everybody that the school knows, and to readers:
+programs of others, which the operator gives an API key (`vallum key add NAME --role reader --plan reader`).
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ TEXT: Final = ["title", "body", "topic", "published_at"]
 
 api.resource(
     Article,
-    allow(EVERYBODY, READ, where=Article.published_at <= now, fields=["id", *TEXT]),
+    allow([*EVERYBODY, "reader"], READ, where=Article.published_at <= now, fields=["id", *TEXT]),
     allow(AUTHORS, CREATE, fields=TEXT, set={Article.author: me.id}),
     allow(AUTHORS, READ, where=Article.author == me.id),
     allow(AUTHORS, UPDATE, where=Article.author == me.id, fields=TEXT),

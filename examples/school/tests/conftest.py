@@ -35,6 +35,7 @@ ACCOUNTS = {
     "teacher": ["teacher-1", "teacher-2"],
     "registrar": ["registrar-1"],
     "head": ["head-1"],
+    "reader": ["reader-1"],
 }
 
 

@@ -1,11 +1,18 @@
-"""Articles: written by teachers and the head, read by all whom the school knows."""
+"""Articles: written by teachers and the head, read by all whom the school knows, and by programs with a key."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from vallum.crypto import api_key
+from vallum.declare.accounts import Account
+from vallum.store import api_keys
+from vallum.store.api_keys import Limits
+from vallum.store.sqlite import SqliteFile
 from vallum.testing import Client
 
 Calling = Callable[[str | None], Client]
@@ -57,6 +64,28 @@ def test_nobody_writes_under_another_name(client: Calling) -> None:
     assert change(client("student-1"), "/articles/1", {"title": "Mine"}) == 403
     assert change(client("teacher-1"), "/articles/1", {"author": "teacher-2"}) == 422
     assert client("head-1").get("/articles/1").json()["title"] == "Concert"
+
+
+def test_a_program_reads_what_is_published(data: Path, client: Calling) -> None:
+    """With an API key of the plan `reader`: the articles that are out, no author, a thousand an hour; nothing else at all."""
+    key = api_key.generate()
+    account = Account("mirror", frozenset({"reader"}), {}, "reader")
+    with SqliteFile(data / "vallum.db") as file:
+        file.write(api_keys.add(account, key, Limits(), time.time(), "sqlite"))
+    stranger, shown = client(None), {"X-API-Key": key.text}
+    answer = stranger.get("/articles", headers=shown)
+    assert [row["id"] for row in answer.json()["items"]] == [1, 3]
+    assert set(answer.json()["items"][0]) == {"id", "title", "body", "topic", "published_at"}
+    assert answer.headers["RateLimit-Policy"] == '"hour";q=1000;w=3600,"day";q=10000;w=86400'
+    assert [stranger.get(f"/articles/{number}", headers=shown).status_code for number in (1, 2, 4)] == [200, 404, 404]
+    assert stranger.get("/articles?author=head-1", headers=shown).status_code == 400
+    assert stranger.get("/students", headers=shown).status_code == 403
+    told = stranger.get("/limits", headers=shown).json()
+    assert (told["account"], told["plan"]) == ("mirror", "reader")
+    assert [(cost["method"], cost["path"]) for cost in told["costs"]] == [
+        ("GET", "/articles"),
+        ("GET", "/articles/{id}"),
+    ]
 
 
 def test_topics_are_words(client: Calling) -> None:

@@ -25,6 +25,7 @@ from vallum.cli import main
 PLACE = Path("/tmp/a b")  # noqa: S108  # only spelled, never opened: a blank wants quotes
 SHELL = Shell("https://localhost:8443", PLACE / "ca.pem", PLACE)
 TOKEN = re.compile(r"\$\(\S+ token (\S+) --dev --data [^)]+\)")
+KEY = re.compile(r"key=\$\(cd \S+ && \S+ key add (.+?)\); (curl .+)")
 NEXT_PAGE = re.compile(r"cursor=\$\((curl .+?) \| .+?\); (curl .+)")
 SECONDS = 90
 
@@ -136,9 +137,22 @@ def token(data: Path, account: str) -> str:
     return said.getvalue().strip()
 
 
+def key(data: Path, options: str) -> str:
+    """By the command that the page uses, likewise."""
+    said = io.StringIO()
+    arguments = shlex.split(options.replace("$(date +%s)", "now"))
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        main(["key", "add", *arguments])
+    assert str(data) in arguments
+    return said.getvalue().strip()
+
+
 def plain(command: str, data: Path) -> str:
-    """The command with the tokens that the shell would put in."""
-    return TOKEN.sub(lambda found: token(data, found[1]), command)
+    """The command with the tokens and the key that the shell would put in."""
+    command = TOKEN.sub(lambda found: token(data, found[1]), command)
+    if made := KEY.fullmatch(command):
+        return made[2].replace("$key", key(data, made[1]))
+    return command
 
 
 def sent(client: httpx.Client, command: str) -> list[httpx.Response]:

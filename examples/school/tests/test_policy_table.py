@@ -10,23 +10,23 @@ import pytest
 
 from vallum.testing import Client
 
-ROLES = ("student", "parent", "teacher", "registrar", "head")
+ROLES = ("student", "parent", "teacher", "registrar", "head", "reader")
 
 # r read a list and a row, c create, u update, d delete, x call; - nothing at all.
 TABLE = """
-                  student  parent  teacher  registrar  head
-students          r        r       ru       rcud       r
-teachers          -        -       r        -          r
-guardianships     -        -       -        rcd        r
-classrooms        r        r       r        r          r
-terms             r        r       r        r          r
-courses           r        r       r        r          r
-enrolments        -        -       r        rd         r
-grades            r        r       rcu      -          r
-attendance        -        r       rcu      -          r
-articles          r        r       rcu      r          rcu
-students/1/enrol  -        -       -        x          -
-reports           -        -       -        -          x
+                  student  parent  teacher  registrar  head  reader
+students          r        r       ru       rcud       r     -
+teachers          -        -       r        -          r     -
+guardianships     -        -       -        rcd        r     -
+classrooms        r        r       r        r          r     -
+terms             r        r       r        r          r     -
+courses           r        r       r        r          r     -
+enrolments        -        -       r        rd         r     -
+grades            r        r       rcu      -          r     -
+attendance        -        r       rcu      -          r     -
+articles          r        r       rcu      r          rcu   r
+students/1/enrol  -        -       -        x          -     -
+reports           -        -       -        -          x     -
 """
 
 # A row that each role which may read the resource may also see.
