@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from Python packages alone, locked with hashes.
 #
-#   make demo          the School at https://localhost:8443   (PORT=… DATA=…)
+#   make demo          the School at https://localhost:8443   (PORT=… DATA=… DATABASE=postgresql://…)
 #   make test          every check that needs nothing but Python
 #   make system-test   what needs Debian packages (as root it installs them)
 #   make bench         throughput on this machine
@@ -18,6 +18,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 8443
 DATA ?= ./data
+DATABASE ?=
 WORKERS ?= 2
 PYTEST_ARGS ?=
 UPGRADE ?=
@@ -73,7 +74,7 @@ venv: $(DEV) $(PROJECT)
 
 .PHONY: demo
 demo: $(RUN) $(PROJECT)
-	@exec "$(CURDIR)/$(BIN)/python" -P examples/school/school/demo.py --data "$(DATA)" --port "$(PORT)"
+	@exec "$(CURDIR)/$(BIN)/python" -P examples/school/school/demo.py --data "$(DATA)" --port "$(PORT)" --database "$(DATABASE)"
 
 .PHONY: bench
 bench: $(DEV) $(PROJECT)
@@ -122,7 +123,7 @@ $(UV): requirements/lock.txt | $(BIN)/python
 
 .PHONY: lock
 lock: $(UV)
-	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra postgres -o requirements/run.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group lock -o requirements/lock.txt

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+from tests.stores import pytest_generate_tests as pytest_generate_tests
+from tests.stores import store as store
 
 # No deadline: two workers share two cores, and speed is the benchmark's business.
 _SHARED = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

@@ -191,8 +191,20 @@ IDEMPOTENCY_WAIT_SECONDS: Final = 5.0
 """How long a repeated request waits for the first one (409); as long as a read may take."""
 POSTGRES_CONNECTIONS: Final = 10
 """Of one process; a pool beyond about twice the server's cores only queues there instead of here."""
+POSTGRES_CONNECT_SECONDS: Final = 3.0
+"""For one connection, TLS and login included; a server that takes longer is not there."""
 POSTGRES_ACQUIRE_SECONDS: Final = 5.0
 """Waiting for a free connection; beyond it the answer is 503."""
+POSTGRES_QUEUE: Final = 1024
+"""Requests waiting for a connection; beyond it the answer is 503 at once."""
+POSTGRES_GRACE_SECONDS: Final = 2.0
+"""Beyond READ_SECONDS or WRITE_SECONDS the server itself should have answered: then its connection is given up."""
+POSTGRES_LOOK_SECONDS: Final = 0.5
+"""Between two looks for connections that are beyond that."""
+POSTGRES_STATEMENTS: Final = 512
+"""Prepared statements kept by each connection; the server holds the plan of each (about 20 KiB)."""
+POSTGRES_ATTEMPTS: Final = 3
+"""Of a write that lost a deadlock or its connection before its commit: it begins anew."""
 STATEMENTS_CACHED: Final = 1_000
 """Built statements kept; varying the filters costs the time to join fragments anew (about 1 ms), not memory."""
 RIGHTS_CACHED: Final = 500

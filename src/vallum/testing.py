@@ -21,6 +21,7 @@ from vallum.pipeline import Passage, answer
 from vallum.respond.stage import Reply
 from vallum.serve import create
 from vallum.serve.wire import Place, Service, build_service
+from vallum.store.postgres_address import parse
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ class _Running:
     open: ClassVar[dict[Path, _Running]] = {}
     lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, api: API, data: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, api: API, data: Path, clock: Callable[[], float], database: str | None) -> None:
         self.users = 0
         self.data = data
         self.clock = clock
@@ -103,7 +104,7 @@ class _Running:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="vallum-testing", daemon=True)
         self.thread.start()
-        self.service: Service = build_service(api, _place(data), self.journal, clock)
+        self.service: Service = build_service(api, _place(data, database), self.journal, clock)
         self.run(self.service.start())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -116,11 +117,11 @@ class _Running:
         self.loop.close()
 
     @classmethod
-    def join(cls, api: API, data: Path, clock: Callable[[], float]) -> _Running:
+    def join(cls, api: API, data: Path, clock: Callable[[], float], database: str | None) -> _Running:
         with cls.lock:
             running = cls.open.get(data)
             if running is None:
-                running = cls.open[data] = cls(api, data, clock)
+                running = cls.open[data] = cls(api, data, clock, database)
             running.users += 1
             return running
 
@@ -141,18 +142,24 @@ class Client:
         as_: name of the account; None for a caller without a credential.
         data: a data directory made by :func:`create_database`; a temporary one with `api.accounts` when omitted.
         clock: Unix seconds; the real time when omitted.
+        database: `postgresql://…`, made by :func:`create_database`; SQLite in `data` when omitted.
     """
 
     def __init__(
-        self, api: API, as_: str | None = None, data: Path | None = None, clock: Callable[[], float] = time.time
+        self,
+        api: API,
+        as_: str | None = None,
+        data: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        database: str | None = None,
     ) -> None:
         self._temporary = None if data is not None else tempfile.TemporaryDirectory(prefix="vallum-")
         if self._temporary is not None:
             data = Path(self._temporary.name) / "data"
-            create_database(api, data, clock=clock)
+            create_database(api, data, clock=clock, database=database)
         if data is None:
             raise TypeError("there is a data directory by now")
-        self._running = _Running.join(api, data.resolve(), clock)
+        self._running = _Running.join(api, data.resolve(), clock, database)
         self._as = as_
         self._token: tuple[str, float] | None = None
 
@@ -247,18 +254,21 @@ def create_database(
     data: Path,
     seed: Callable[[Session], Any] | None = None,
     clock: Callable[[], float] = time.time,
+    database: str | None = None,
 ) -> None:
-    """Make a data directory for tests, filled by `seed(db)` and with `api.accounts`."""
-    create.create_database(api, data, now=clock(), seeders=() if seed is None else (seed,))
+    """Make a data directory for tests, filled by `seed(db)` and with `api.accounts`; its rows in `database` if given."""
+    address = None if database is None else parse(database)
+    create.create_database(api, data, now=clock(), seeders=() if seed is None else (seed,), address=address)
 
 
-def _place(data: Path) -> Place:
+def _place(data: Path, database: str | None) -> Place:
     """A service under a name of its own, whose one address makes more requests than an ordinary one may."""
     return Place(
         data=data,
         dev=True,
         public_url=ORIGIN,
         allowed_hosts=("testserver",),
+        database=None if database is None else parse(database),
         address_per_second=PLENTY,
         address_burst=PLENTY,
     )

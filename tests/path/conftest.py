@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,16 +9,17 @@ from pathlib import Path
 import pytest
 from tests.path.small import NOON, Clock, api, seed
 
-from vallum.testing import Client, create_database
+from tests import stores
+from vallum.testing import Client
 
 As = Callable[[str | None], Client]
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """The data directory that every test copies; made a day before noon, so that its key is older than any token."""
     data = tmp_path_factory.mktemp("library") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
@@ -32,11 +32,11 @@ def clock() -> Clock:
 @pytest.fixture
 def data(library: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own."""
-    return shutil.copytree(library, tmp_path / "data")
+    return stores.copied(library, tmp_path / "data")
 
 
 @pytest.fixture
 def client(data: Path, clock: Clock) -> Iterator[As]:
     """`client("rita")` calls the API as that account, `client(None)` without a credential."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=clock))
+        yield lambda name: stack.enter_context(stores.client(api, name, data, clock))

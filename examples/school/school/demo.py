@@ -1,4 +1,4 @@
-"""`python school/demo.py --data DIR --port N`: fill a school when there is none, serve it, and say what to try.
+"""`python school/demo.py --data DIR --port N [--database postgresql://…]`: fill a school when there is none, serve it, and say what to try.
 
 It needs nothing but the standard library, so that a start does not load the school twice.
 """
@@ -6,6 +6,7 @@ It needs nothing but the standard library, so that a start does not load the sch
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from typing import Final
 HOME: Final = Path(__file__).resolve().parents[1]
 """Where vallum.toml names the application."""
 DATABASE: Final = "vallum.db"
+MARKER: Final = "development.json"
+"""Written last, so that a school on a server whose filling was stopped is not taken for one."""
 CERTIFICATE: Final = "dev-ca.pem"
 JSON: Final = ("-H", "Content-Type: application/json", "-d")
 STATUS: Final = ("-w", r"%{http_code}\n")
@@ -202,14 +205,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the database and the keys")
     parser.add_argument("--port", type=int, default=8443)
+    parser.add_argument(
+        "--database", default="", help="an empty PostgreSQL database; without it SQLite in the directory"
+    )
     given = parser.parse_args(arguments)
     data = given.data.resolve()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, leave)
     place = ["--dev", "--data", str(data), "--port", str(given.port)]
+    if given.database:
+        os.environ["VALLUM_DATABASE"] = given.database  # what is pasted finds it in the data directory
     try:
-        if not (data / DATABASE).exists():
+        if not (data / (MARKER if given.database else DATABASE)).exists():
             print(f"Filling a school in {data}", flush=True)
             code = run(["db", "create", "--seed", *place])
             if code:

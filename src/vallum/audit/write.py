@@ -24,7 +24,7 @@ _INSERT: Final = each_dialect(
 """`insert` gives the values in the order of `_COLUMNS`."""
 
 
-def insert(event: AuditEvent, dialect: DialectName = "sqlite") -> Statement:
+def insert(event: AuditEvent, dialect: DialectName) -> Statement:
     """Append the event; there is no statement that changes or removes one."""
     return Statement(
         _INSERT[dialect].text,

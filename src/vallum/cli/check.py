@@ -13,6 +13,7 @@ from vallum.cli.given import App, AsJson, Data, settings_of
 from vallum.cli.output import show
 from vallum.declare.checks_finding import Finding
 from vallum.serve import posture
+from vallum.serve.database import dialect_of
 from vallum.serve.load import load_api
 
 
@@ -30,7 +31,10 @@ def check(
 ) -> None:
     """Look at everything without serving it. Leaves with 1 when there is an error."""
     settings = settings_of(data=data, app=app, dev=dev)
-    findings = [*check_api(load_api(settings.app), dialect="sqlite"), *posture.findings(settings, time.time())]
+    findings = [
+        *check_api(load_api(settings.app), dialect=dialect_of(settings.database)),
+        *posture.findings(settings, time.time()),
+    ]
     if as_json:
         show([asdict(finding) for finding in findings])
     else:

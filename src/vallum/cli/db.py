@@ -1,4 +1,4 @@
-"""`vallum db`: the database of a data directory."""
+"""`vallum db`: the database of a data directory, or of a server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.serve.create import create_database
+from vallum.serve.database import address_of
 from vallum.serve.development import mark
 from vallum.serve.files import DATABASE_FILE
 from vallum.serve.load import load_api
@@ -17,7 +18,7 @@ from vallum.serve.master_key import read_master_key
 from vallum.serve.tls import development_files
 from vallum.store import migrations
 
-commands = typer.Typer(help="The database of a data directory.", no_args_is_help=True)
+commands = typer.Typer(help="The database of a data directory, or of a server.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -41,14 +42,18 @@ def create(
     passphrase = read_master_key(settings.master_key_file)
     api = load_api(settings.app)
     seeders = api.seeders if seed else ()
-    accounts = create_database(api, settings.data, now=time.time(), seeders=seeders, passphrase=passphrase)
+    address = address_of(settings)
+    accounts = create_database(
+        api, settings.data, now=time.time(), seeders=seeders, passphrase=passphrase, address=address
+    )
     if settings.dev:
-        mark(settings.data, settings.public_url)
+        mark(settings.data, settings.public_url, address and str(address))
         development_files(settings.data, time.time())
     if as_json:
-        show({"data": str(settings.data), "accounts": accounts, "seeded": seed, "development": settings.dev})
+        made = {"data": str(settings.data), "accounts": accounts, "seeded": seed, "development": settings.dev}
+        show(made if address is None else {**made, "database": str(address)})
     else:
-        typer.echo(f"Made {settings.data / DATABASE_FILE}; accounts: {accounts}.")
+        typer.echo(f"Made {address or settings.data / DATABASE_FILE}; accounts: {accounts}.")
 
 
 @commands.command()

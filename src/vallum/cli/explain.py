@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from typing import Annotated, Any, Final, final
+from typing import Annotated, Any, final
 
 import typer
 from sqlalchemy import Column, Table, select
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import Dialect
 
 from vallum.authenticate.addresses import within
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
@@ -33,10 +33,8 @@ from vallum.edge.routes import RouteTable
 from vallum.serve.load import load_api
 from vallum.store import api_keys, principals
 from vallum.store.errors import StoreError
-from vallum.store.ports import Statement
-from vallum.store.sqlite import SqliteFile
-
-DIALECT: Final = SQLiteDialect_pysqlite()
+from vallum.store.ports import CommandDatabase, Statement
+from vallum.store.sql import DIALECTS
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +67,7 @@ def explain(
 
 
 def _explained(
-    api: API, database: SqliteFile, method: str, path: str, name: str | None, address: str
+    api: API, database: CommandDatabase, method: str, path: str, name: str | None, address: str
 ) -> Sequence[Line]:
     route, keys = RouteTable(api.routes.values()).find(path)
     if route is None:
@@ -90,19 +88,19 @@ def _explained(
     return explain_row(rules, operation, Question(evaluator, route.resource, facts), row)
 
 
-def _asking(database: SqliteFile, name: str | None, address: str) -> tuple[CallerValues, RequestFacts]:
+def _asking(database: CommandDatabase, name: str | None, address: str) -> tuple[CallerValues, RequestFacts]:
     """The caller, and a request at this moment: with an account's newest valid API key, or else with a token that is not
     limited by scopes, after a login just now.
     """
     now = time.time()
     if name is None:
         return CallerValues(None), RequestFacts(None, None, None, address, now)
-    rows = database.read(principals.load(name, "sqlite"))
+    rows = database.read(principals.load(name, database.dialect))
     if not rows:
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
     found = principals.principal(rows[0])
     caller = CallerValues(found.id, found.roles, found.attributes)
-    keys = [row for row in database.read(api_keys.all_keys("sqlite")) if row[0] == name]
+    keys = [row for row in database.read(api_keys.all_keys(database.dialect)) if row[0] == name]
     if not keys:
         return caller, RequestFacts("token", now, None, address, now)
     return caller, RequestFacts("key", None, _scopes_of_key(name, keys, address, now), address, now)
@@ -161,7 +159,7 @@ def _word(parameter: re.Match[str]) -> str:
 class Rows(Sequence[Row]):
     """All rows of a table, read when a rule looks at them."""
 
-    def __init__(self, database: SqliteFile, table: Table) -> None:
+    def __init__(self, database: CommandDatabase, table: Table) -> None:
         self._database = database
         self._table = table
         self._read: list[Row] | None = None
@@ -175,8 +173,9 @@ class Rows(Sequence[Row]):
     def _rows(self) -> list[Row]:
         if self._read is None:
             columns = list(self._table.columns)
-            readers = [_reader(column) for column in columns]
-            text = str(select(self._table).compile(dialect=DIALECT))
+            dialect = DIALECTS[self._database.dialect]
+            readers = [_reader(column, dialect) for column in columns]
+            text = str(select(self._table).compile(dialect=dialect))
             self._read = [
                 {column.key: read(value) for column, read, value in zip(columns, readers, row, strict=True)}
                 for row in self._database.read(Statement(text, ()))
@@ -184,12 +183,12 @@ class Rows(Sequence[Row]):
         return self._read
 
 
-def _reader(column: Column[Any]) -> Any:
+def _reader(column: Column[Any], dialect: Dialect) -> Any:
     """From the driver's value to the ORM's."""
-    return column.type.dialect_impl(DIALECT).result_processor(DIALECT, None) or (lambda value: value)
+    return column.type.dialect_impl(dialect).result_processor(dialect, None) or (lambda value: value)
 
 
-def _tables(api: API, database: SqliteFile) -> Mapping[Table, Rows]:
+def _tables(api: API, database: CommandDatabase) -> Mapping[Table, Rows]:
     metadatas = {id(resource.table.metadata): resource.table.metadata for resource in api.resources.values()}
     return {table: Rows(database, table) for metadata in metadatas.values() for table in metadata.tables.values()}
 

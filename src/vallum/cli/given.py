@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vallum.serve.files import DATABASE_FILE
+from vallum.serve.database import address_of, command_database
 from vallum.serve.settings import Settings, load
-from vallum.store.sqlite import SqliteFile
+from vallum.store.ports import CommandDatabase
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Data = Annotated[
@@ -27,10 +27,10 @@ def settings_of(**flags: object) -> Settings:
     return load(flags)
 
 
-def database_of(settings: Settings) -> SqliteFile:
-    """The database of the data directory.
+def database_of(settings: Settings) -> CommandDatabase:
+    """The database of the data directory, or of the server.
 
     Raises:
-        StoreError: it is missing or open to others.
+        StoreError: it is missing or open to others, or cannot be reached.
     """
-    return SqliteFile(settings.data / DATABASE_FILE)
+    return command_database(address_of(settings), settings.data)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv6Network, ip_network
 from typing import Annotated, Any, Final
 
@@ -68,7 +69,7 @@ def add(
     limits = Limits(scopes_of(scope or ()), networks_of(address or ()), None if life is None else int(now) + life)
     made = api_key.generate()
     with database_of(settings) as database:
-        database.write(api_keys.add(account, made, limits, now, "sqlite"))
+        database.write(api_keys.add(account, made, limits, now, database.dialect))
     _handed(name, made, limits.expires, as_json=as_json)
 
 
@@ -78,7 +79,7 @@ def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     settings = settings_of(data=data, app=app)
     now = time.time()
     with database_of(settings) as database:
-        rows = [api_keys.described(row, now) for row in database.read(api_keys.all_keys("sqlite"))]
+        rows = [api_keys.described(row, now) for row in database.read(api_keys.all_keys(database.dialect))]
     table(COLUMNS, [{**row, **{name: _time(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
 
 
@@ -101,9 +102,9 @@ def rotate(
     overlap_seconds = 0 if overlap == "0" else span(overlap, "--overlap")
     life = None if expires is None else span(expires, "--expires")
     made = api_key.generate()
-    rotating = api_keys.rotate(name, made, time.time(), "sqlite", overlap_seconds=overlap_seconds, life_seconds=life)
+    rotating = partial(api_keys.rotate, overlap_seconds=overlap_seconds, life_seconds=life)
     with database_of(settings) as database:
-        until = database.write(rotating)
+        until = database.write(rotating(name, made, time.time(), database.dialect))
     _handed(name, made, until, as_json=as_json)
 
 
@@ -123,7 +124,7 @@ def revoke(
         )
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        revoked = database.write(api_keys.revoke(name, time.time(), "sqlite", one))
+        revoked = database.write(api_keys.revoke(name, time.time(), database.dialect, one))
     if as_json:
         show({"name": name, "revoked": revoked})
     else:

@@ -14,7 +14,7 @@ from vallum.serve import keyring
 from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import KeyState
 from vallum.serve.master_key import read_master_key
-from vallum.store.sqlite import SqliteFile
+from vallum.store.ports import CommandDatabase
 
 commands = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def rotate(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     settings = settings_of(data=data, app=app)
     passphrase = read_master_key(settings.master_key_file)
     with database_of(settings) as database:
-        kid = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), "sqlite", passphrase))
+        kid = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), database.dialect, passphrase))
     if as_json:
         show({"kid": kid})
     else:
@@ -57,18 +57,20 @@ def revoke(
     settings = settings_of(data=data, app=app)
     passphrase = read_master_key(settings.master_key_file)
     with database_of(settings) as database:
-        database.write(keyring.revoke(kid, time.time(), "sqlite"))
+        database.write(keyring.revoke(kid, time.time(), database.dialect))
         made = None
         if not any(state.signs for state in _states(database)):
-            made = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), "sqlite", passphrase))
+            made = database.write(
+                keyring.rotate(settings.data / KEYS_FOLDER, time.time(), database.dialect, passphrase)
+            )
     if as_json:
         show({"revoked": kid, "made": made})
     else:
         typer.echo(f"{kid} and its tokens are void.{f' New tokens are signed by {made}.' if made else ''}")
 
 
-def _states(database: SqliteFile) -> list[KeyState]:
-    return keyring.states(database.read(keyring.all_keys("sqlite")))
+def _states(database: CommandDatabase) -> list[KeyState]:
+    return keyring.states(database.read(keyring.all_keys(database.dialect)))
 
 
 def _described(state: KeyState, now: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding
 from vallum.serve import posture
+from vallum.serve.database import dialect_of
 from vallum.serve.load import load_api
 from vallum.serve.run import serve as run
 from vallum.serve.settings import Settings
@@ -52,9 +53,9 @@ def serve(
     )
     _stop_at(posture.findings(settings, time.time()), as_json=as_json)
     api = load_api(settings.app)
-    _stop_at(check(api, dialect="sqlite"), as_json=as_json)
+    _stop_at(check(api, dialect=dialect_of(settings.database)), as_json=as_json)
     with database_of(settings) as database:
-        migrations.check(database.write(migrations.version), str(settings.data))
+        migrations.check(database.write(migrations.version), str(settings.database or settings.data))
     run(settings, lambda: _announce(api, settings, as_json=as_json))
 
 

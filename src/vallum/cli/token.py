@@ -7,6 +7,8 @@ import os
 import re
 import time
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,13 +17,18 @@ import typer
 from vallum import defaults
 from vallum.crypto import access_token, signing_key
 from vallum.crypto.keyfile import read_secret
-from vallum.serve.development import served_at
+from vallum.serve.development import database_of, is_marked, served_at
 from vallum.serve.errors import SettingsError
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.master_key import read_master_key
+from vallum.serve.server_address import complete
 from vallum.store.errors import StoreError
+from vallum.store.postgres_address import parse
 from vallum.store.sqlite_file import check_file
 from vallum.store.sqlite_peek import peek
+
+Ask = Callable[..., list[Any]]
+"""Takes a SELECT and its arguments (one `?` at most), gives the rows."""
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 LIFETIME: Final = re.compile(r"([1-9][0-9]{0,5})([smh])")
@@ -46,7 +53,7 @@ def token(
     """Print an access token for an account; on data that was made with --dev only."""
     lifetime_seconds = lifetime(ttl)
     folder = Path(data or _setting("data") or "data")
-    check_file(folder / DATABASE_FILE)
+    ask = _database(folder)
     marked = served_at(folder)
     if marked is None:
         raise SettingsError(
@@ -55,8 +62,8 @@ def token(
             "Tokens without a login are made on data for development only: `vallum db create --dev`.",
         )
     issuer = str(_setting("public_url") or marked).rstrip("/")
-    _check_account(folder, name)
-    key, now = _key(folder), time.time()
+    _check_account(ask, name)
+    key, now = _key(ask, folder), time.time()
     try:
         issued = access_token.issue(
             key,
@@ -101,13 +108,27 @@ def _setting(name: str) -> Any:
         raise SettingsError("settings-file", "vallum.toml", f"Not TOML: {error}.") from None
 
 
-def _check_account(folder: Path, name: str) -> None:
-    if not peek(folder / DATABASE_FILE, ACCOUNT, name):
+def _database(folder: Path) -> Ask:
+    """The way to the rows of one SELECT."""
+    url = _setting("database") or database_of(folder)
+    if url is None:
+        file = folder / DATABASE_FILE
+        check_file(file)
+        return partial(peek, file)
+    from vallum.store import postgres_peek  # noqa: PLC0415  # an optional extra
+
+    password_file = _setting("database_password_file")
+    address = complete(parse(url), Path(password_file) if password_file else None, dev=is_marked(folder))
+    return lambda text, *arguments: postgres_peek.peek(address, text.replace("?", "$1"), *arguments)
+
+
+def _check_account(ask: Ask, name: str) -> None:
+    if not ask(ACCOUNT, name):
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
 
 
-def _key(folder: Path) -> signing_key.SigningKey:
-    rows = peek(folder / DATABASE_FILE, NEWEST_KEY)
+def _key(ask: Ask, folder: Path) -> signing_key.SigningKey:
+    rows = ask(NEWEST_KEY)
     if not rows:
         raise StoreError("key-missing", str(folder), "No key signs: `vallum keys rotate`.")
     file = _setting("master_key_file")

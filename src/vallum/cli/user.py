@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,18 +17,18 @@ from vallum.cli.output import show, table
 from vallum.crypto.password import hash_password
 from vallum.declare.accounts import Account, AttributeValue, checked_account
 from vallum.declare.app import API
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.serve.load import load_api
 from vallum.serve.settings import Settings
 from vallum.store import principals
 from vallum.store.errors import StoreError
-from vallum.store.ports import Row, Script, Statement
+from vallum.store.ports import Row, Script
+from vallum.store.principals import Change
 
 commands = typer.Typer(help="Accounts; a change counts from the next request on.", no_args_is_help=True)
 
 COLUMNS: Final = ("name", "kind", "roles", "attributes", "plan", "disabled")
-ALL: Final = "SELECT id, kind, roles, attributes, plan, disabled, created FROM vallum_principal ORDER BY id"
-ONE: Final = "SELECT id, kind, roles, attributes, plan, disabled, created FROM vallum_principal WHERE id = ?"
 WORDS: Final[Mapping[str, bool]] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account: `sub` of its tokens.")]
@@ -61,10 +62,10 @@ def add(
         api, Account(name, frozenset(role or ()), attributes_of(api, attr or ()), plan or "default")
     )
     with database_of(settings) as database:
-        if database.read(Statement(ONE, [name])):
+        if database.read(principals.one_account(name, database.dialect)):
             raise StoreError("account-exists", name, "Change it, or use another name.")
         hashed = None if no_password else _hashed(_password(from_stdin=password_stdin))
-        database.write(principals.add(account, "user", time.time(), "sqlite", hashed))
+        database.write(principals.add(account, "user", time.time(), database.dialect, hashed))
     _told(settings, name, "is made", as_json=as_json)
 
 
@@ -78,7 +79,7 @@ def list_(
     """All accounts."""
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        rows = [described(row) for row in database.read(Statement(ALL, []))]
+        rows = [described(row) for row in database.read(principals.all_accounts(database.dialect))]
     table(COLUMNS, [row for row in rows if role is None or role in row["roles"]], as_json=as_json)
 
 
@@ -101,9 +102,9 @@ def change(
     api = load_api(settings.app)
     set_, removed = attributes_of(api, attr or ()), remove_attr or ()
 
-    def script() -> Script[int]:
+    def script(dialect: DialectName) -> Script[int]:
         # Read and write in one transaction: two changes at once must not undo each other.
-        rows = yield Statement(ONE, [name])
+        rows = yield principals.one_account(name, dialect)
         if not rows:
             raise StoreError("account-unknown", name, "There is no account of this name.")
         present = described(rows[0])
@@ -111,31 +112,31 @@ def change(
         roles = frozenset(present["roles"] if role is None else role)
         account = checked_account(api, Account(name, roles, {**kept, **set_}, plan or present["plan"]))
         changing = principals.alter(
-            name, "sqlite", roles=account.roles, attributes=account.attributes, plan=account.plan
+            name, dialect, roles=account.roles, attributes=account.attributes, plan=account.plan
         )
         return (yield from changing())
 
     with database_of(settings) as database:
-        database.write(script)
+        database.write(partial(script, database.dialect))
     _told(settings, name, "is changed", as_json=as_json)
 
 
 @commands.command()
 def disable(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """It is unknown from the next request on."""
-    _change(principals.disable(name, "sqlite"), name, "is disabled", settings_of(data=data, app=app), as_json=as_json)
+    _change(partial(principals.disable, name), name, "is disabled", settings_of(data=data, app=app), as_json=as_json)
 
 
 @commands.command()
 def enable(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """Undo `disable`."""
-    _change(principals.enable(name, "sqlite"), name, "is enabled", settings_of(data=data, app=app), as_json=as_json)
+    _change(partial(principals.enable, name), name, "is enabled", settings_of(data=data, app=app), as_json=as_json)
 
 
 @commands.command("revoke-tokens")
 def revoke_tokens(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """Void every token that it was given until now."""
-    revoking = principals.revoke_tokens(name, time.time(), "sqlite")
+    revoking = partial(principals.revoke_tokens, name, time.time())
     _change(revoking, name, "has no valid token any more", settings_of(data=data, app=app), as_json=as_json)
 
 
@@ -190,9 +191,11 @@ def _hashed(password: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
-def _change(changing: Callable[[], Script[int]], name: str, done: str, settings: Settings, *, as_json: bool) -> None:
+def _change(
+    changing: Callable[[DialectName], Change], name: str, done: str, settings: Settings, *, as_json: bool
+) -> None:
     with database_of(settings) as database:
-        database.write(changing)
+        database.write(changing(database.dialect))
     _told(settings, name, done, as_json=as_json)
 
 
@@ -201,4 +204,4 @@ def _told(settings: Settings, name: str, done: str, *, as_json: bool) -> None:
         typer.echo(f"{name} {done}.")
         return
     with database_of(settings) as database:
-        show(described(database.read(Statement(ONE, [name]))[0]))
+        show(described(database.read(principals.one_account(name, database.dialect))[0]))

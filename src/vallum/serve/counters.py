@@ -40,9 +40,10 @@ class WriteBehind:
 
     async def start(self, now: float) -> None:
         """Take up what an earlier process counted, forget what is over, and begin to write."""
+        dialect = self._database.dialect
         since = int(now) - LONGEST_WINDOW_SECONDS
-        await self._database.write(forget_windows(since))
-        self._meter.restore(await self._database.write(load_windows(since)))
+        await self._database.write(forget_windows(since, dialect))
+        self._meter.restore(await self._database.write(load_windows(since, dialect)))
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -77,7 +78,7 @@ class WriteBehind:
         """
         for _ in range(-(-self._meter.dirty // defaults.WINDOW_ROWS)):
             rows = self._meter.take_dirty(defaults.WINDOW_ROWS)
-            if not await self._written(save_windows(rows), partial(self._meter.put_back, rows)):
+            if not await self._written(save_windows(rows, self._database.dialect), partial(self._meter.put_back, rows)):
                 return
         while uses := self._uses.take(defaults.WINDOW_ROWS):
             if not await self._written(api_keys.used(uses, self._database.dialect), partial(self._uses.put_back, uses)):

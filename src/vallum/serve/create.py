@@ -11,11 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from vallum.declare.app import API
+from vallum.serve.database import command_database, dialect_of
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import cursor_secret, rotate
 from vallum.store import migrations, principals
 from vallum.store.errors import StoreError
-from vallum.store.ports import Script, WithSession
+from vallum.store.ports import CommandDatabase, Script, WithSession
+from vallum.store.postgres_address import Address
+from vallum.store.sequences import go_on
 from vallum.store.sqlite import SqliteFile
 from vallum.store.sqlite_file import BESIDE, sync_directory
 
@@ -23,7 +26,13 @@ Seeder = Callable[[Session], Any]
 
 
 def create_database(
-    api: API, data: Path, *, now: float, seeders: Sequence[Seeder] = (), passphrase: bytes | None = None
+    api: API,
+    data: Path,
+    *,
+    now: float,
+    seeders: Sequence[Seeder] = (),
+    passphrase: bytes | None = None,
+    address: Address | None = None,
 ) -> int:
     """Make all of it, or nothing, and return the number of accounts.
 
@@ -31,26 +40,40 @@ def create_database(
         now: Unix seconds.
         seeders: fill the tables and declare accounts; `api.accounts.declared` is written after them.
         passphrase: of the signing key's file.
+        address: of the PostgreSQL database, which is there already; None for SQLite in `data`.
 
     Raises:
         StoreError: there is a database already, or the directory is open to others.
     """
     metadatas = list({id(r.table.metadata): r.table.metadata for r in api.resources.values()}.values())
+    dialect = dialect_of(address)
 
     def script() -> Script[int]:
         yield from migrations.create(metadatas)()
         for seeder in seeders:
             yield WithSession(seeder)
+        yield from go_on(metadatas, dialect)
         for account in api.accounts.declared.values():
-            yield from principals.add(account, "user", now, "sqlite")()
+            yield from principals.add(account, "user", now, dialect)()
+        yield from rotate(data / KEYS_FOLDER, now, dialect, passphrase)()
         return len(api.accounts.declared)
 
-    with _finished(data / DATABASE_FILE) as unfinished, SqliteFile.create(unfinished) as file:
-        accounts = file.write(script)
-        file.write(rotate(data / KEYS_FOLDER, now, "sqlite", passphrase))
-        file.analyze()
+    with _place(data, address) as database:
+        accounts = database.write(script)
+        database.analyze()
     cursor_secret(data / KEYS_FOLDER)
     return accounts
+
+
+@contextlib.contextmanager
+def _place(data: Path, address: Address | None) -> Iterator[CommandDatabase]:
+    """An empty database to fill. On a server its tables are made in one transaction; a file gets its name at the end."""
+    if address is not None:
+        with command_database(address, data) as database:
+            yield database
+        return
+    with _finished(data / DATABASE_FILE) as unfinished, SqliteFile.create(unfinished) as file:
+        yield file
 
 
 @contextlib.contextmanager

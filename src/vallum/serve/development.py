@@ -11,13 +11,17 @@ from vallum.crypto.keyfile import write_secret
 MARKER: Final = "development.json"
 
 
-def mark(data: Path, public_url: str) -> None:
+def mark(data: Path, public_url: str, database: str | None = None) -> None:
     """Make `data` a development directory, or renew the address under which it is served.
+
+    Args:
+        database: the URL of the server that has the rows; it holds no secret.
 
     Raises:
         BadKey: others may write in the directory.
     """
-    write_secret(data / MARKER, json.dumps({"public_url": public_url}).encode() + b"\n", replace=True)
+    found = {"public_url": public_url} | ({} if database is None else {"database": database})
+    write_secret(data / MARKER, json.dumps(found).encode() + b"\n", replace=True)
 
 
 def is_marked(data: Path) -> bool:
@@ -27,8 +31,17 @@ def is_marked(data: Path) -> bool:
 
 def served_at(data: Path) -> str | None:
     """The address under which it is served, or None when it was not made for development."""
+    return _marked(data, "public_url")
+
+
+def database_of(data: Path) -> str | None:
+    """The URL of the server that has its rows, or None when they are in the directory."""
+    return _marked(data, "database")
+
+
+def _marked(data: Path, name: str) -> str | None:
     try:
-        found = json.loads((data / MARKER).read_bytes())["public_url"]
+        found = json.loads((data / MARKER).read_bytes())[name]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) else None

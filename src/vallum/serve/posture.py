@@ -14,9 +14,10 @@ from vallum.declare.checks_finding import Finding, error, refuse, warning
 from vallum.declare.errors import DeclarationError
 from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
+from vallum.serve.database import address_of
 from vallum.serve.development import MARKER, is_marked
 from vallum.serve.errors import SettingsError
-from vallum.serve.files import DATABASE_FILE
+from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.master_key import read_master_key
 from vallum.serve.settings import FILE, Settings
 from vallum.serve.tls import DAY_SECONDS, TlsFiles, covers, read_files
@@ -36,6 +37,7 @@ def findings(settings: Settings, now: float) -> list[Finding]:
         _names(settings),
         _transport(settings, now),
         _processes(settings),
+        _server(settings),
         _files(settings),
         _secrets(settings),
     )
@@ -142,6 +144,16 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _server(settings: Settings) -> Iterator[Finding]:
+    """The way to the database."""
+    if settings.database is None:
+        return
+    try:
+        address_of(settings)
+    except SettingsError as fault:
+        yield error(fault.identifier, fault.place, "The database's server cannot be asked like this.", fault.mend)
+
+
 def _files(settings: Settings) -> Iterator[Finding]:
     data = settings.data
     if data.exists():
@@ -157,7 +169,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
             f"It was made with --dev ({MARKER}): anyone who reads it makes tokens without a password.",
             "Make a database of its own: `vallum db create --data …`.",
         )
-    elif settings.dev and not is_marked(data) and (data / DATABASE_FILE).exists():
+    elif settings.dev and not is_marked(data) and any((data / name).exists() for name in (DATABASE_FILE, KEYS_FOLDER)):
         yield error(
             "production-data",
             f"data: {data}",

@@ -56,7 +56,7 @@ def serve(settings: Settings, announce: Callable[[], None]) -> None:
     with alone(settings.data):
         _check_free(settings)
         if settings.dev:
-            mark(settings.data, settings.public_url)
+            mark(settings.data, settings.public_url, settings.database and str(settings.database))
         server: Any = Granian(**options(settings, tls_files(settings, time.time())))
         ready = multiprocessing.Event()
         waiter = threading.Thread(target=_when_ready, args=(server, ready, settings, announce), daemon=True)

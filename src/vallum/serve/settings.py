@@ -25,6 +25,8 @@ from pydantic_settings import (
 
 from vallum import defaults
 from vallum.serve.errors import SettingsError
+from vallum.store.errors import StoreError
+from vallum.store.postgres_address import Address, parse
 
 FILE: Final = "vallum.toml"
 PREFIX: Final = "VALLUM_"
@@ -84,6 +86,15 @@ def _target(target: str) -> str:
     return target
 
 
+def _database(url: Any) -> Any:
+    if not isinstance(url, str):
+        return url
+    try:
+        return parse(url)
+    except StoreError as error:
+        raise _refused(error.identifier, error.mend) from None
+
+
 def _development_url(data: Mapping[str, Any]) -> str:
     return _origin(f"https://localhost:{data['port']}") if data["dev"] else ""
 
@@ -110,7 +121,19 @@ class Settings(BaseSettings):
     app: Annotated[str, AfterValidator(_target)] | None = Field(
         default=None, description="The API, as `module:attribute`; the current directory is searched first."
     )
-    data: Path = Field(default=Path("data"), description="Directory of the database and the keys.")
+    data: Path = Field(
+        default=Path("data"), description="Directory of the keys, and of the database when `database` names no server."
+    )
+    database: Annotated[Address | None, NoDecode, BeforeValidator(_database)] = Field(
+        default=None,
+        description="`postgresql://user@host/database` instead of SQLite: TLS to the server is verified (authorities: "
+        "`?sslrootcert=FILE`). `?host=DIRECTORY` names a unix socket; `?sslmode=disable` does without TLS, on the "
+        "loopback with `dev` only.",
+    )
+    database_password_file: Path | None = Field(
+        default=None,
+        description="File, mode 0600, with the password for it. Otherwise PGPASSWORD, PGPASSFILE and ~/.pgpass count.",
+    )
     dev: bool = Field(
         default=False, description="Development: a certificate authority of its own, `vallum token`, loopback only."
     )

@@ -28,12 +28,14 @@ from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
 from vallum.serve.counters import WriteBehind
-from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
+from vallum.serve.database import served_database
+from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.api_keys import ApiKeys
 from vallum.store.memory import AddressLimiter
+from vallum.store.ports import ServedDatabase
+from vallum.store.postgres_address import Address
 from vallum.store.principals import check_plans, plans
-from vallum.store.sqlite import SqliteDatabase
 from vallum.throttle.gcra import conform
 from vallum.throttle.stage import Meter
 from vallum.validate.cursor import Cursors
@@ -54,6 +56,7 @@ class Place:
     allowed_hosts: Sequence[str]
     trusted_proxies: Sequence[str] = ()
     unix_socket: Path | None = None
+    database: Address | None = None
     address_per_second: float = defaults.ADDRESS_PER_SECOND
     address_burst: int = defaults.ADDRESS_BURST
     passphrase: bytes | None = None
@@ -66,7 +69,7 @@ class Service:
 
     api: API
     pipeline: Pipeline
-    database: SqliteDatabase
+    database: ServedDatabase
     keyring: Keyring
     counters: WriteBehind
     clock: Clock
@@ -99,8 +102,8 @@ class Service:
 
 
 def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Service:
-    """Wire the stages for one process with SQLite and counters in memory."""
-    database = SqliteDatabase(place.data / DATABASE_FILE)
+    """Wire the stages for one process, with its store and counters in memory."""
+    database = served_database(place.database, place.data)
     folder = place.data / KEYS_FOLDER
     keyring = Keyring(folder, database.read, database.dialect, clock, place.passphrase)
     limiter = AddressLimiter(conform, per_second=place.address_per_second, burst=place.address_burst)
@@ -169,7 +172,7 @@ class HttpDate:
         return self._text
 
 
-def _authenticator(database: SqliteDatabase, keyring: Keyring, url: str, guesses: AddressLimiter) -> Authenticator:
+def _authenticator(database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter) -> Authenticator:
     keys = ApiKeys(database.read, database.dialect)
     return Authenticator(database, keyring, keys, issuer=url, audience=url, guesses=guesses)
 

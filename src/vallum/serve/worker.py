@@ -21,6 +21,7 @@ from vallum.errors import OperatorError
 from vallum.request import Receive
 from vallum.serve.alone import hold
 from vallum.serve.asgi import Application, Send
+from vallum.serve.database import address_of, dialect_of
 from vallum.serve.errors import SettingsError
 from vallum.serve.journal import STDERR, Journal
 from vallum.serve.load import load_api
@@ -42,7 +43,7 @@ def place_of(settings: Settings) -> Place:
     """What of the settings the path needs.
 
     Raises:
-        SettingsError: the master key cannot be used.
+        SettingsError: the master key or the database's password cannot be used.
     """
     return Place(
         data=settings.data,
@@ -51,6 +52,7 @@ def place_of(settings: Settings) -> Place:
         allowed_hosts=settings.allowed_hosts,
         trusted_proxies=settings.trusted_proxies,
         unix_socket=settings.unix_socket,
+        database=address_of(settings),
         address_per_second=settings.address_per_second,
         address_burst=settings.address_burst,
         passphrase=read_master_key(settings.master_key_file),
@@ -171,6 +173,6 @@ def application() -> Worker:
     settings = load()
     refuse_unsafe(settings, time.time())
     api = load_api(settings.app)
-    refuse(check(api, dialect="sqlite"), DeclarationError)
+    refuse(check(api, dialect=dialect_of(settings.database)), DeclarationError)
     hold(settings.data)  # until this process ends
     return Worker(api, settings)

@@ -8,6 +8,7 @@ thread drives them directly, asyncpg drives them with awaits; the script is the 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, final
 
@@ -125,3 +126,35 @@ class Database(Protocol):
         Raises:
             Refusal: what the script raised (nothing is written), BUSY when the queue is full.
         """
+
+
+class ServedDatabase(Database, Principals, Protocol):
+    """A store of one process that serves: what the path needs, and its beginning and end."""
+
+    async def start(self) -> None:
+        """Open it.
+
+        Raises:
+            StoreError: it is missing, cannot be used as it is, or is of another version.
+        """
+
+    async def stop(self) -> None:
+        """Finish what runs and close."""
+
+
+class CommandDatabase(AbstractContextManager["CommandDatabase"], Protocol):
+    """The same store without an event loop, for one command."""
+
+    dialect: DialectName
+
+    def read(self, statement: Statement) -> list[Row]:
+        """Run one SELECT."""
+
+    def write(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""
+
+    def analyze(self) -> None:
+        """Count what is in the tables, so that the right index is chosen; after seeding."""
+
+    def close(self) -> None:
+        """Let it go."""

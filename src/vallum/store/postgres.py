@@ -1,80 +1,104 @@
-"""PostgreSQL through asyncpg: the same statements and scripts as SQLite's adapter runs.
+"""PostgreSQL: the application's tables and Vallum's own in one database, through asyncpg.
 
-A pool of our own thrift: asyncpg's resets each connection on release, which doubles the time of a point read.
-Nothing here leaves session state behind, so there is nothing to reset; a connection whose transaction did not end
-is closed, not returned.
+:class:`PostgresDatabase` serves the event loop, :class:`PostgresCommands` the commands.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final, Literal, TypeVar, final
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Final, TypeVar, final
 
-import asyncpg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
-
-from vallum import defaults
 from vallum.declare.dialect import DialectName
-from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
-from vallum.store import principals
-from vallum.store.ports import Principal, Row, Script, Statement, Violation, WithSession
+from vallum.store import migrations, principals
+from vallum.store.errors import StoreError
+from vallum.store.ports import Principal, Row, Script, Statement
+from vallum.store.postgres_address import Address
+from vallum.store.postgres_connection import OLDEST_SERVER, busy, connect, is_lost, refused, tls_of
+from vallum.store.postgres_limits import PostgresLimits
+from vallum.store.postgres_pool import Lent, Pool
+from vallum.store.postgres_transaction import Again, Transactions
 
 T = TypeVar("T")
 
-_VIOLATIONS: Final[tuple[tuple[type[Exception], Literal["unique", "foreign", "check", "not_null"]], ...]] = (
-    (asyncpg.UniqueViolationError, "unique"),
-    (asyncpg.ForeignKeyViolationError, "foreign"),
-    (asyncpg.CheckViolationError, "check"),
-    (asyncpg.NotNullViolationError, "not_null"),
-)
-_UNREACHABLE: Final = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.TooManyConnectionsError,
+_LIMITS: Final = PostgresLimits()
+_COMMAND_LIMITS: Final = PostgresLimits(connections=1, read_seconds=0, write_seconds=0)
+"""Seeding takes as long as it takes."""
+_SERVER: Final = Statement(
+    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery()", ()
 )
 
 
 @final
 class PostgresDatabase:
-    """A `Database` and `Principals` (see `ports`) on a PostgreSQL server."""
+    """A `Database` and `Principals` (see `ports`) on a PostgreSQL server, for one event loop."""
 
     dialect: DialectName = "postgresql"
 
-    def __init__(self, dsn: str, connections: int = defaults.POSTGRES_CONNECTIONS) -> None:
-        self._dsn = dsn
-        self._connections = connections
-        self._pool: asyncpg.Pool | None = None
+    def __init__(self, address: Address, limits: PostgresLimits = _LIMITS) -> None:
+        self._address = address
+        self._limits = limits
+        self._pool = Pool(partial(connect, address, tls_of(address), limits), limits)
+        self._threads = ThreadPoolExecutor(limits.connections, thread_name_prefix="vallum-handler")
+        self._transactions = Transactions(self._pool, self._threads, limits)
 
     async def start(self) -> None:
-        """Connect."""
-        self._pool = await asyncpg.create_pool(
-            self._dsn,
-            min_size=1,
-            max_size=self._connections,
-            reset=_nothing,
-            command_timeout=defaults.READ_SECONDS,
-            server_settings={"jit": "off", "application_name": "vallum"},
-        )
+        """Connect.
+
+        Raises:
+            StoreError: the server cannot be reached or used, or Vallum's tables are missing or of another version.
+        """
+        await self.connect()
+        try:
+            migrations.check(await self.write(migrations.version), str(self._address))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def connect(self) -> None:
+        """Connect, whatever is in the database.
+
+        Raises:
+            StoreError: the server cannot be reached or used.
+        """
+        try:
+            await self._pool.start()
+            ((version, encoding, standby),) = await self.read(_SERVER)
+        except Exception as error:
+            await self.stop()
+            raise refused(error, self._address) from error
+        if version < OLDEST_SERVER or encoding != "UTF8" or standby:
+            await self.stop()
+            mend = "Use PostgreSQL 14 or newer, a primary, and a database made with `createdb -E UTF8 NAME`."
+            raise StoreError("database-server", str(self._address), mend)
 
     async def stop(self) -> None:
-        """Finish what runs and disconnect."""
-        if self._pool is not None:
-            await self._pool.close()
+        """Let what runs come to its end, and disconnect."""
+        await self._pool.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, statement: Statement) -> list[Row]:
-        """Run one SELECT.
+        """Run one SELECT. When its connection turns out to be gone, it runs on another.
 
         Raises:
             Refusal: QUERY_TIMEOUT, BUSY.
         """
-        async with self._connection() as connection:
-            rows: list[Row] = await connection.fetch(statement.text, *statement.arguments)
-            return rows
+        for again in (True, False):
+            lent = await self._pool.acquire(self._limits.read_seconds)
+            try:
+                rows: list[Row] = await lent.connection.fetch(statement.text, *statement.arguments)
+            except BaseException as error:  # noqa: BLE001  # it is raised below
+                lost = self._is_lost(lent, error)
+                if not (lost and again):
+                    lent.surface(error)
+            else:
+                self._pool.release(lent)
+                return rows
+        raise busy()  # never: the second failure is told
 
     async def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in one transaction.
@@ -82,8 +106,10 @@ class PostgresDatabase:
         Raises:
             Refusal: what the script raised, QUERY_TIMEOUT, BUSY.
         """
-        async with self._connection() as connection, connection.transaction():
-            return await _drive(script(), connection)
+        for _ in range(self._limits.attempts):
+            with contextlib.suppress(Again):
+                return await self._transactions.run(script)
+        raise busy()
 
     async def load(self, name: str) -> Principal | None:
         """The principal, or None when it is unknown or disabled."""
@@ -95,100 +121,57 @@ class PostgresDatabase:
         rows = await self.read(principals.epoch(name, "postgresql"))
         return rows[0][0] if rows else None
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        if self._pool is None:
-            raise RuntimeError("start() first")
-        try:
-            async with self._pool.acquire(timeout=defaults.POSTGRES_ACQUIRE_SECONDS) as connection:
-                yield connection
-        except (TimeoutError, asyncpg.QueryCanceledError) as error:
-            raise Refusal(QUERY_TIMEOUT, retry_after_seconds=1) from error
-        except _UNREACHABLE as error:
-            raise Refusal(BUSY, retry_after_seconds=1) from error
-
-
-async def _nothing(_: Any) -> None:
-    """In place of the pool's reset: no statement of ours leaves anything behind."""
-
-
-async def _drive(script: Script[T], connection: Any) -> T:
-    """Run a script's statements one after the other; what stopped one is thrown into it where it happened."""
-    answer: Any = None
-    stopped: Violation | Refusal | None = None
-    try:
-        while True:
-            request = script.send(answer) if stopped is None else script.throw(stopped)
-            stopped = None
-            try:
-                answer = await _run(request, connection)
-            except tuple(error for error, _ in _VIOLATIONS) as error:
-                stopped = _violation(error)
-            except (TimeoutError, asyncpg.QueryCanceledError):
-                stopped = Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
-    except StopIteration as stop:
-        outcome: T = stop.value
-        return outcome
-
-
-async def _run(request: Statement | WithSession, connection: Any) -> Any:
-    if isinstance(request, Statement):
-        return await connection.fetch(request.text, *request.arguments)
-    return await _in_session(request.work, connection)
+    def _is_lost(self, lent: Lent, error: BaseException) -> bool:
+        """Give the connection of a failed read back, and say whether that was what failed."""
+        lost = not lent.overdue and is_lost(error, closed=lent.connection.is_closed())
+        if lost:
+            self._pool.expire()
+        if lost or not isinstance(error, Exception):  # cancelled: what runs in the server is to be cancelled too
+            self._pool.discard(lent)
+        else:
+            self._pool.release(lent)
+        return lost
 
 
 @final
-class _Lent:
-    """The borrowed connection as SQLAlchemy gets it: everything but its end."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def close(self, **_: Any) -> None:
-        """Nothing: the pool closes."""
-
-    def terminate(self) -> None:
-        """Nothing: the pool terminates."""
-
-
-async def _in_session(work: Callable[[Session], Any], connection: Any) -> Any:
-    """Run a handler with a Session on the borrowed connection; its commits end only savepoints.
+class PostgresCommands:
+    """The same database without an event loop, for commands. A context manager; used by one thread.
 
     Raises:
-        asyncpg.PostgresError: what SQLAlchemy made of it is undone.
+        StoreError: it cannot be reached or used.
     """
 
-    async def lend() -> Any:
-        return _Lent(connection)
+    dialect: DialectName = "postgresql"
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=NullPool)
+    def __init__(self, address: Address) -> None:
+        self._runner = asyncio.Runner()
+        self._database = PostgresDatabase(address, _COMMAND_LIMITS)
+        try:
+            self._runner.run(self._database.connect())
+        except BaseException:
+            self._runner.close()
+            raise
 
-    def run(sync_connection: Any) -> Any:
-        with Session(sync_connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
-            result = work(session)
-            session.commit()
-            return result
+    def read(self, statement: Statement) -> list[Row]:
+        """Run one SELECT."""
+        return self._runner.run(self._database.read(statement))
 
-    try:
-        # Inside the script's transaction its own begin and commit are those of a savepoint.
-        async with engine.begin() as opened:
-            return await opened.run_sync(run)
-    except DBAPIError as error:
-        cause = None if error.orig is None else error.orig.__cause__
-        if isinstance(cause, asyncpg.PostgresError):
-            raise cause from error
-        raise
+    def write(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""
+        return self._runner.run(self._database.write(script))
 
+    def analyze(self) -> None:
+        """Count what is in the tables, so that PostgreSQL chooses the right index; after seeding."""
+        self.read(Statement("ANALYZE", ()))
 
-def _violation(error: Exception) -> Violation:
-    kind = next(kind for known, kind in _VIOLATIONS if isinstance(error, known))
-    column = getattr(error, "column_name", None)
-    return Violation(
-        kind,
-        getattr(error, "table_name", None),
-        () if column is None else (column,),
-        getattr(error, "constraint_name", None),
-    )
+    def close(self) -> None:
+        self._runner.run(self._database.stop())
+        self._runner.close()
+
+    def __enter__(self) -> PostgresCommands:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

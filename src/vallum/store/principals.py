@@ -14,7 +14,7 @@ from vallum.declare.accounts import Account, AttributeValue
 from vallum.declare.dialect import DialectName
 from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement, Violation
-from vallum.store.sql import Param, Part, Prepared, each_dialect, sql
+from vallum.store.sql import Param, Part, Prepared, each_dialect, render, sql
 
 Kind = Literal["user", "client", "key"]
 Change = Callable[[], Script[int]]
@@ -56,6 +56,13 @@ _REVOKE: Final = _change(
 _PLANS: Final = each_dialect(
     "SELECT plan, COUNT(*), MIN(id) FROM vallum_principal WHERE disabled = 0 GROUP BY plan ORDER BY plan"
 )
+_SHOWN: Final = "SELECT id, kind, roles, attributes, plan, disabled, created FROM vallum_principal"
+_ALL: Final = each_dialect(_SHOWN, " ORDER BY id")
+_ONE: Final[Mapping[DialectName, Prepared]] = {
+    "sqlite": render(sql(_SHOWN, " WHERE id = ", Param("id")), "sqlite"),
+    # SQLite's single writer is a lock already.
+    "postgresql": render(sql(_SHOWN, " WHERE id = ", Param("id"), " FOR UPDATE"), "postgresql"),
+}
 _BUMP_ALL: Final = each_dialect("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
 
 
@@ -95,6 +102,16 @@ def check_plans(rows: Iterable[Row], known: Collection[str]) -> None:
             place = f"account {first!r}" + (f" and {accounts - 1} more" if accounts > 1 else "")
             mend = f"Unknown plan {plan!r}; known are {sorted(known)}. Declare it in API(plans={{…}}), or give another one."
             raise StoreError("account-plan", place, mend)
+
+
+def all_accounts(dialect: DialectName) -> Statement:
+    """Every account: id, kind, roles, attributes, plan, disabled, created."""
+    return _ALL[dialect].bind({})
+
+
+def one_account(name: str, dialect: DialectName) -> Statement:
+    """The same of one account, disabled or not; locked until the end of the transaction."""
+    return _ONE[dialect].bind({"id": name})
 
 
 def add(

@@ -41,7 +41,7 @@ _LOAD: Final = each_dialect("SELECT key, policy, start, count FROM vallum_window
 _FORGET: Final = each_dialect("DELETE FROM vallum_window WHERE start < ", Param("before"))
 
 
-def save_windows(rows: Sequence[CountRow], dialect: DialectName = "sqlite") -> Callable[[], Script[None]]:
+def save_windows(rows: Sequence[CountRow], dialect: DialectName) -> Callable[[], Script[None]]:
     """Keep these counts, all or none."""
 
     def script() -> Script[None]:
@@ -53,7 +53,7 @@ def save_windows(rows: Sequence[CountRow], dialect: DialectName = "sqlite") -> C
     return script
 
 
-def load_windows(since: int = 0, dialect: DialectName = "sqlite") -> Callable[[], Script[list[CountRow]]]:
+def load_windows(since: int, dialect: DialectName) -> Callable[[], Script[list[CountRow]]]:
     """The counts of windows that began at `since` (Unix seconds) or later."""
 
     def script() -> Script[list[CountRow]]:
@@ -63,7 +63,7 @@ def load_windows(since: int = 0, dialect: DialectName = "sqlite") -> Callable[[]
     return script
 
 
-def forget_windows(before: int, dialect: DialectName = "sqlite") -> Callable[[], Script[None]]:
+def forget_windows(before: int, dialect: DialectName) -> Callable[[], Script[None]]:
     """Drop windows that began before this second: strangers' addresses would fill the table."""
 
     def script() -> Script[None]:

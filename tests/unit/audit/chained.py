@@ -46,7 +46,7 @@ def writing(*events: AuditEvent) -> Any:
 
     def script() -> Script[None]:
         for each in events:
-            yield insert(each)
+            yield insert(each, "sqlite")
 
     return script
 

@@ -52,13 +52,13 @@ def rows(file: SqliteFile) -> list[dict[str, object]]:
 
 def test_every_attribute_is_in_its_column(file: SqliteFile) -> None:
     """Nothing is lost, nothing stands in the place of another."""
-    write(file, insert(EVENT))
+    write(file, insert(EVENT, "sqlite"))
     assert rows(file) == [dataclasses.asdict(EVENT) | {"id": 1, "fields": '["notes", "ünï"]'}]
 
 
 def test_what_an_event_may_lack(file: SqliteFile) -> None:
     """The anonymous caller, an endpoint without a row."""
-    write(file, insert(AuditEvent(1.0, "r", None, "act", "/reports")))
+    write(file, insert(AuditEvent(1.0, "r", None, "act", "/reports"), "sqlite"))
     (row,) = rows(file)
     assert [row[name] for name in ("principal", "row_key", "before", "after", "note", "fields")] == [None] * 5 + ["[]"]
 
@@ -66,7 +66,7 @@ def test_what_an_event_may_lack(file: SqliteFile) -> None:
 def test_a_hostile_value_is_only_a_value(file: SqliteFile) -> None:
     """Quotes and SQL in a note stay text."""
     note = "'); DROP TABLE vallum_audit; --"
-    write(file, insert(dataclasses.replace(EVENT, note=note)))
+    write(file, insert(dataclasses.replace(EVENT, note=note), "sqlite"))
     assert [row["note"] for row in rows(file)] == [note]
 
 
@@ -80,7 +80,7 @@ def test_a_hostile_value_is_only_a_value(file: SqliteFile) -> None:
 )
 def test_a_row_is_never_changed_or_removed(file: SqliteFile, text: str) -> None:
     """The database itself refuses it, whoever asks."""
-    write(file, insert(EVENT))
+    write(file, insert(EVENT, "sqlite"))
     before = rows(file)
     with pytest.raises(Violation):
         write(file, Statement(text, ()))
@@ -89,8 +89,8 @@ def test_a_row_is_never_changed_or_removed(file: SqliteFile, text: str) -> None:
 
 def test_an_id_is_never_given_twice(file: SqliteFile) -> None:
     """A row that disappeared in spite of everything leaves a gap behind."""
-    write(file, insert(EVENT), insert(EVENT), Statement("DROP TRIGGER vallum_audit_no_delete", ()))
-    write(file, Statement("DELETE FROM vallum_audit WHERE id = 2", ()), insert(EVENT))
+    write(file, insert(EVENT, "sqlite"), insert(EVENT, "sqlite"), Statement("DROP TRIGGER vallum_audit_no_delete", ()))
+    write(file, Statement("DELETE FROM vallum_audit WHERE id = 2", ()), insert(EVENT, "sqlite"))
     assert [row["id"] for row in rows(file)] == [1, 3]
 
 
@@ -102,7 +102,7 @@ def test_an_event_is_frozen() -> None:
 
 def test_the_statement_of_each_store_takes_the_same_arguments() -> None:
     """One placeholder for each argument."""
-    sqlite, postgresql = insert(EVENT), insert(EVENT, "postgresql")
+    sqlite, postgresql = insert(EVENT, "sqlite"), insert(EVENT, "postgresql")
     assert sqlite.arguments == postgresql.arguments
     assert sqlite.text.count("?") == len(sqlite.arguments)
     assert [f"${n}" for n in range(1, len(sqlite.arguments) + 1)] == postgresql.text.rpartition("(")[2].rstrip(

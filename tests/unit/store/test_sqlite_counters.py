@@ -26,8 +26,8 @@ async def test_counts_survive_a_restart(path: Path) -> None:
     for expected in (rows, rows):
         database = SqliteDatabase(path)
         await database.start()
-        await database.write(save_windows(rows))
-        assert sorted(await database.write(load_windows())) == sorted(expected)
+        await database.write(save_windows(rows, "sqlite"))
+        assert sorted(await database.write(load_windows(0, "sqlite"))) == sorted(expected)
         await database.stop()
 
 
@@ -42,20 +42,20 @@ async def test_counts_survive_a_restart(path: Path) -> None:
 )
 def test_a_late_row_never_sets_a_counter_back(file: SqliteFile, late: CountRow, kept: CountRow) -> None:
     """The later window counts, and in the same window the higher number."""
-    file.write(save_windows([("k", "hour", 3600, 5)]))
-    file.write(save_windows([late]))
-    assert file.write(load_windows()) == [kept]
+    file.write(save_windows([("k", "hour", 3600, 5)], "sqlite"))
+    file.write(save_windows([late], "sqlite"))
+    assert file.write(load_windows(0, "sqlite")) == [kept]
 
 
 def test_the_same_window_twice_in_one_call(file: SqliteFile) -> None:
     """The higher number, whichever comes first."""
-    file.write(save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "day", 0, 8)]))
-    assert file.write(load_windows()) == [("k", "day", 0, 9)]
+    file.write(save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "day", 0, 8)], "sqlite"))
+    assert file.write(load_windows(0, "sqlite")) == [("k", "day", 0, 9)]
 
 
 def test_a_statement_names_a_window_once() -> None:
     """PostgreSQL refuses to change one row twice in a statement."""
-    (statement,) = save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "hour", 0, 1)])()
+    (statement,) = save_windows([("k", "day", 0, 7), ("k", "day", 0, 9), ("k", "hour", 0, 1)], "sqlite")()
     assert isinstance(statement, Statement)
     assert json.loads(statement.arguments[0]) == [["k", "day", 0, 9], ["k", "hour", 0, 1]]
 
@@ -63,21 +63,21 @@ def test_a_statement_names_a_window_once() -> None:
 def test_more_rows_than_one_statement_takes(file: SqliteFile) -> None:
     """All of them, in one transaction."""
     rows = [(f"k{i:05}", "hour", 3600, i + 1) for i in range(defaults.WINDOW_ROWS * 2 + 1)]
-    file.write(save_windows(rows))
-    assert file.write(load_windows()) == rows
+    file.write(save_windows(rows, "sqlite"))
+    assert file.write(load_windows(0, "sqlite")) == rows
 
 
 def test_nothing_to_save_is_no_statement() -> None:
     """An idle server writes nothing."""
-    assert list(save_windows([])()) == []
+    assert list(save_windows([], "sqlite")()) == []
 
 
 def test_old_windows_are_not_loaded_and_can_be_forgotten(file: SqliteFile) -> None:
     """The boundary second itself still counts."""
-    file.write(save_windows([("a", "hour", 3599, 1), ("b", "hour", 3600, 2), ("c", "hour", 3601, 3)]))
-    assert [row[0] for row in file.write(load_windows(3600))] == ["b", "c"]
-    file.write(forget_windows(3600))
-    assert [row[0] for row in file.write(load_windows())] == ["b", "c"]
+    file.write(save_windows([("a", "hour", 3599, 1), ("b", "hour", 3600, 2), ("c", "hour", 3601, 3)], "sqlite"))
+    assert [row[0] for row in file.write(load_windows(3600, "sqlite"))] == ["b", "c"]
+    file.write(forget_windows(3600, "sqlite"))
+    assert [row[0] for row in file.write(load_windows(0, "sqlite"))] == ["b", "c"]
 
 
 COUNTS = st.tuples(
@@ -93,8 +93,8 @@ def test_any_order_of_writes_ends_at_the_largest(file: SqliteFile, batches: list
     for batch in batches:
         for key, policy, start, count in batch:
             expected[key, policy] = max(expected.get((key, policy), (0, 0)), (start, count))
-    file.write(forget_windows(1 << 40))
+    file.write(forget_windows(1 << 40, "sqlite"))
     for batch in batches:
-        file.write(save_windows(batch))
-    found = {(key, policy): (start, count) for key, policy, start, count in file.write(load_windows())}
+        file.write(save_windows(batch, "sqlite"))
+    found = {(key, policy): (start, count) for key, policy, start, count in file.write(load_windows(0, "sqlite"))}
     assert found == expected

@@ -1,0 +1,68 @@
+"""Which store: the only place that chooses an adapter. SQLite in the data directory, or the server that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vallum.declare.dialect import DialectName
+from vallum.serve.development import is_marked
+from vallum.serve.files import DATABASE_FILE
+from vallum.serve.server_address import complete
+from vallum.store.errors import StoreError
+from vallum.store.ports import CommandDatabase, ServedDatabase
+from vallum.store.postgres_address import Address
+from vallum.store.sqlite import SqliteDatabase, SqliteFile
+
+if TYPE_CHECKING:
+    from vallum.serve.settings import Settings
+
+
+def dialect_of(address: Address | None) -> DialectName:
+    """The store's words for SQL."""
+    return "sqlite" if address is None else "postgresql"
+
+
+def address_of(settings: Settings) -> Address | None:
+    """The server, ready to connect to; None for SQLite.
+
+    Raises:
+        SettingsError: `database-plain`, `database-password-file`.
+    """
+    if settings.database is None:
+        return None
+    dev = settings.dev or is_marked(settings.data)
+    return complete(settings.database, settings.database_password_file, dev=dev)
+
+
+def served_database(address: Address | None, data: Path) -> ServedDatabase:
+    """The store of a process that serves.
+
+    Raises:
+        StoreError: `postgres-missing`, `database-certificate`.
+    """
+    if address is None:
+        return SqliteDatabase(data / DATABASE_FILE)
+    found: ServedDatabase = _postgres().PostgresDatabase(address)
+    return found
+
+
+def command_database(address: Address | None, data: Path) -> CommandDatabase:
+    """The store of a command.
+
+    Raises:
+        StoreError: it is missing or open to others, or cannot be reached or used.
+    """
+    if address is None:
+        return SqliteFile(data / DATABASE_FILE)
+    found: CommandDatabase = _postgres().PostgresCommands(address)
+    return found
+
+
+def _postgres() -> Any:
+    try:
+        from vallum.store import postgres  # noqa: PLC0415  # an optional extra
+    except ModuleNotFoundError as error:
+        mend = "Install what it needs: `pip install 'vallum[postgres]'`."
+        raise StoreError("postgres-missing", str(error.name), mend) from None
+    return postgres

@@ -1,0 +1,196 @@
+"""How each connection to PostgreSQL behaves, and what its errors mean to the stages."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import ssl
+from typing import Any, Final, Literal
+
+import asyncpg
+
+from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
+from vallum.store.errors import StoreError
+from vallum.store.ports import Violation
+from vallum.store.postgres_address import Address
+from vallum.store.postgres_limits import PostgresLimits
+
+log = logging.getLogger(__name__)
+
+OLDEST_SERVER: Final = 140_000
+"""PostgreSQL 14: the oldest that its project still mended when this was written (2026-11)."""
+
+# Given when the session begins, so that a RESET comes back to them; no statement of ours changes one but for its own
+# transaction.
+_SETTINGS: Final = {
+    "application_name": "vallum",
+    "jit": "off",  # compiling takes longer than any statement of ours
+    "timezone": "UTC",  # what rules make of an instant is the same as on SQLite
+    "intervalstyle": "iso_8601",
+    "default_transaction_isolation": "read committed",
+}
+
+
+async def connect(address: Address, tls: ssl.SSLContext | Literal[False], limits: PostgresLimits) -> Any:
+    """A connection (asyncpg's) that is ready for statements.
+
+    Args:
+        tls: of :func:`tls_of`.
+
+    Raises:
+        Exception: what :func:`meaning` or :func:`refused` tells of it.
+    """
+    connection = await asyncpg.connect(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        database=address.database,
+        password=address.password,
+        ssl=tls,
+        timeout=limits.connect_seconds,
+        # A rule's text may be long, and none of ours is ever stale: what is counted is their number.
+        statement_cache_size=limits.statements,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+        server_settings={
+            **_SETTINGS,
+            "statement_timeout": _milliseconds(limits.read_seconds),
+            # A process that was stopped in the middle of a transaction must not keep its locks.
+            "idle_in_transaction_session_timeout": _milliseconds(limits.write_seconds and 2 * limits.write_seconds),
+        },
+    )
+    try:
+        # As SQLAlchemy sets them for a Session: it reads JSON by the connection's own codecs.
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(kind, encoder=str, decoder=json.loads, schema="pg_catalog")
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def tls_of(address: Address) -> ssl.SSLContext | Literal[False]:
+    """How to encrypt, and whom to trust.
+
+    Raises:
+        StoreError: `database-certificate`.
+    """
+    if not address.tls:
+        return False
+    root = address.root_certificate
+    try:
+        # Certificates are required and the name is compared; TLS 1.2 is the least.
+        return ssl.create_default_context(cafile=None if root is None else str(root))
+    except OSError as error:
+        raise StoreError("database-certificate", str(root), f"It cannot be read: {error.strerror}.") from None
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+# What errors mean --------------------------------------------------------------------------
+
+_UNAVAILABLE: Final = (
+    OSError,  # TimeoutError and ssl.SSLError among them
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, terminated
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full, out of memory
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,  # deadlocks, after all attempts
+    asyncpg.InternalServerError,
+)
+_LATE: Final = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+def meaning(error: BaseException, *, closed: bool, overdue: bool) -> BaseException:
+    """What the stages are told: a Violation, a Refusal, or the error itself when the program is wrong.
+
+    Args:
+        closed: the connection is gone.
+        overdue: it was given up, because its answer did not come in time.
+    """
+    if overdue or isinstance(error, _LATE):
+        return Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
+    if isinstance(error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)):
+        return violation(error)
+    if isinstance(error, _UNAVAILABLE) or (closed and isinstance(error, asyncpg.InterfaceError)):
+        log.error("The database is not available: %s", type(error).__name__)
+        return busy()
+    return error
+
+
+def is_lost(error: BaseException, *, closed: bool) -> bool:
+    """Whether the connection, and with it a transaction that was not committed, is gone by no fault of the statement."""
+    if isinstance(error, (asyncpg.QueryCanceledError, asyncpg.TooManyConnectionsError)):
+        return False
+    lost = (OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+    return isinstance(error, lost) or (closed and isinstance(error, asyncpg.InterfaceError))
+
+
+def begins_anew(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed when it begins anew: PostgreSQL chose it as the loser, or a
+    prepared statement had outlived a change of its table.
+    """
+    stale = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, *stale))
+
+
+def busy() -> Refusal:
+    """Come again in a moment."""
+    return Refusal(BUSY, retry_after_seconds=1)
+
+
+def refused(error: BaseException, address: Address) -> BaseException:
+    """Why a start or a command cannot connect, for the operator; the error itself when it is something else."""
+    place = str(address)
+    if isinstance(error, ssl.SSLError):
+        mend = (
+            "The server's certificate is not trusted or stands for another name: give its authority by `sslrootcert`."
+        )
+        return StoreError("database-tls", place, mend)
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        mend = (
+            "The server speaks no TLS: switch it on there. In --dev, on the loopback, `?sslmode=disable` does without."
+        )
+        return StoreError("database-tls", place, mend)
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return StoreError("database-login", place, "The server refuses user or password; see `database_password_file`.")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return StoreError("database-missing", place, "Make it first: `createdb -E UTF8 NAME`.")
+    if isinstance(error, (*_UNAVAILABLE, asyncpg.InterfaceError, Refusal)):
+        return StoreError("database-unreachable", place, f"No answer from the server ({type(error).__name__}).")
+    return error
+
+
+# Violations ---------------------------------------------------------------------------------
+
+Kind = Literal["unique", "foreign", "check", "not_null"]
+
+_KINDS: Final[tuple[tuple[type[Exception], Kind], ...]] = (
+    (asyncpg.UniqueViolationError, "unique"),
+    (asyncpg.ExclusionViolationError, "unique"),
+    (asyncpg.ForeignKeyViolationError, "foreign"),
+    (asyncpg.RestrictViolationError, "foreign"),  # what ON DELETE RESTRICT raises from PostgreSQL 18 on
+    (asyncpg.NotNullViolationError, "not_null"),
+)
+_KEY: Final = re.compile(r"\(([^()]+)\)=\(")
+"""`Key (a, b)=(1, 2) already exists.`: the words around it are in the server's language."""
+
+
+def violation(error: Any) -> Violation:
+    """What the server says of a constraint. A value that a column cannot hold counts as a check without a name."""
+    kind: Kind = next((kind for known, kind in _KINDS if isinstance(error, known)), "check")
+    columns: tuple[str, ...] = ()
+    if error.column_name is not None:
+        columns = (error.column_name,)
+    elif kind == "unique" and (key := _KEY.search(error.detail or "")):
+        columns = tuple(name.strip().strip('"') for name in key[1].split(","))
+    return Violation(kind, error.table_name, columns, error.constraint_name)

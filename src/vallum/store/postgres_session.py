@@ -1,0 +1,192 @@
+"""A SQLAlchemy Session inside a script, on a connection of the pool.
+
+A handler is ordinary code that waits, so it runs in a thread; the event loop and everybody else go on. What it executes
+comes back to the loop, where the connection lives. What it cannot do is end the script's transaction: SQLAlchemy is lent
+a connection whose transactions do nothing, and the Session works in savepoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future
+from typing import Any, Final, TypeVar, final
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.util import greenlet_spawn
+
+T = TypeVar("T")
+
+_ENDS: Final = re.compile(r"\s*(?:BEGIN|START|COMMIT|END|ABORT|PREPARE|ROLLBACK(?!\s+TO\b))\b", re.IGNORECASE)
+"""Statements that begin or end a transaction; SQLAlchemy's own savepoints are none."""
+
+
+@final
+class LentConnection:
+    """What SQLAlchemy's dialect calls of asyncpg's connection, from a thread; the transaction itself is not lent."""
+
+    def __init__(self, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._running: Future[Any] | None = None
+        self.lent = False
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it on the event loop, and wait for it here."""
+        if not self.lent:
+            work.close()
+            raise RuntimeError("the transaction of this Session is over")
+        running = self._running = asyncio.run_coroutine_threadsafe(work, self._loop)
+        found: T = running.result()
+        return found
+
+    def give_back(self) -> None:
+        """From now on nothing is executed; what runs is cancelled."""
+        self.lent = False
+        if self._running is not None:
+            self._running.cancel()
+
+    async def prepare(self, text: str, *, name: str | None = None) -> LentStatement:
+        """A statement of the connection."""
+        if _ENDS.match(text):
+            raise RuntimeError("the transaction is not the handler's to begin or end")
+        return LentStatement(self.wait(self._connection.prepare(text, name=name)), self)
+
+    async def executemany(self, text: str, arguments: Any) -> Any:
+        """One statement for many rows."""
+        return self.wait(self._connection.executemany(text, arguments))
+
+    async def fetchrow(self, text: str) -> Any:
+        """SQLAlchemy asks whether the connection lives."""
+        return self.wait(self._connection.fetchrow(text))
+
+    async def reload_schema_state(self) -> None:
+        """SQLAlchemy has seen a change of the schema."""
+        self.wait(self._connection.reload_schema_state())
+
+    async def set_type_codec(self, *_: Any, **__: Any) -> None:
+        """Nothing: `postgres_connection` has set those that SQLAlchemy asks for."""
+
+    def transaction(self, **_: Any) -> LentTransaction:
+        """The script's."""
+        return LentTransaction()
+
+    def is_closed(self) -> bool:
+        """Whether it is gone."""
+        return not self.lent or bool(self._connection.is_closed())
+
+    async def close(self, **_: Any) -> None:
+        """Nothing: the pool closes."""
+
+    def terminate(self) -> None:
+        """Nothing: the pool terminates."""
+
+
+@final
+class LentStatement:
+    """A prepared statement, from a thread."""
+
+    def __init__(self, statement: Any, connection: LentConnection) -> None:
+        self._statement = statement
+        self._connection = connection
+        self.get_attributes = statement.get_attributes
+        self.get_statusmsg = statement.get_statusmsg
+
+    async def fetch(self, *arguments: Any) -> Any:
+        """All rows."""
+        return self._connection.wait(self._statement.fetch(*arguments))
+
+    async def cursor(self, *arguments: Any) -> LentCursor:
+        """Rows by and by (`yield_per`)."""
+        return LentCursor(self._connection.wait(_opened(self._statement, arguments)), self._connection)
+
+
+async def _opened(statement: Any, arguments: Any) -> Any:
+    return await statement.cursor(*arguments)
+
+
+@final
+class LentCursor:
+    """A cursor in the server, from a thread."""
+
+    def __init__(self, cursor: Any, connection: LentConnection) -> None:
+        self._cursor = cursor
+        self._connection = connection
+
+    async def fetch(self, number: int) -> Any:
+        """The next rows."""
+        return self._connection.wait(self._cursor.fetch(number))
+
+
+@final
+class LentTransaction:
+    """The script's transaction, which SQLAlchemy neither begins nor ends."""
+
+    async def start(self) -> None:
+        """Nothing: it has begun."""
+
+    async def commit(self) -> None:
+        """Nothing: it ends with the script."""
+
+    async def rollback(self) -> None:
+        """Nothing: a script whose Session failed is undone whole."""
+
+
+@final
+class Sessions:
+    """Runs handlers on one connection, one after the other. Its engine, and what that has prepared, stays with it."""
+
+    def __init__(self, connection: Any) -> None:
+        self._lent = LentConnection(connection, asyncio.get_running_loop())
+        self._engine: Engine | None = None
+
+    async def run(self, work: Callable[[Session], Any], threads: Executor, seconds: float) -> Any:
+        """What `work` returns; its changes are flushed, and the objects it leaves are detached.
+
+        Raises:
+            TimeoutError: it took longer; its thread is not waited for, and can execute nothing any more.
+            Exception: asyncpg's, out of what SQLAlchemy made of it, or whatever `work` raised.
+        """
+        self._lent.lent = True
+        try:
+            async with asyncio.timeout(seconds or None):
+                return await asyncio.get_running_loop().run_in_executor(threads, self._driven, work)
+        except DBAPIError as error:
+            cause = None if error.orig is None else error.orig.__cause__
+            if cause is None:
+                raise
+            raise cause from error
+        finally:
+            self._lent.give_back()
+
+    def _driven(self, work: Callable[[Session], Any]) -> Any:
+        """SQLAlchemy's adapter awaits; all that it awaits is waited for in this thread, so it never suspends."""
+        running = greenlet_spawn(self._inside, work)
+        try:
+            running.send(None)
+        except StopIteration as stop:
+            return stop.value
+        running.close()
+        raise RuntimeError("a handler waited for something else than its Session")
+
+    def _inside(self, work: Callable[[Session], Any]) -> Any:
+        if self._engine is None:
+            self._engine = create_engine(
+                "postgresql+asyncpg://",
+                poolclass=StaticPool,
+                pool_reset_on_return=None,
+                connect_args={"async_creator_fn": self._borrow},
+            )
+        with self._engine.connect() as connection, connection.begin():
+            # A commit of the handler expires nothing: what it has written, nobody else writes meanwhile.
+            with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+                result = work(session)
+                session.commit()
+            return result
+
+    async def _borrow(self) -> LentConnection:
+        return self._lent
