@@ -33,6 +33,7 @@ class Asked:
     ended: float
     status: int
     mark: str
+    content: bytes = b""
 
 
 @contextlib.contextmanager
@@ -53,6 +54,7 @@ class Load:
 
     Args:
         body: makes the body of a request from its mark, a text that no other request has; None for none.
+        headers: makes further headers from it.
     """
 
     server: Served
@@ -62,6 +64,7 @@ class Load:
     name: str
     body: Callable[[str], Any] | None = None
     threads: int = 6
+    headers: Callable[[str], dict[str, str]] = field(default=lambda _: {})
     asked: list[Asked] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _running: list[threading.Thread] = field(default_factory=list)
@@ -82,7 +85,7 @@ class Load:
         connection = http.client.HTTPSConnection(
             "localhost", self.server.port, context=self.server.context(), timeout=20
         )
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        own = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         with contextlib.closing(connection):
             count = 0
             while not self._stop.is_set():
@@ -91,9 +94,9 @@ class Load:
                 content = None if self.body is None else json.dumps(self.body(mark)).encode()
                 began = time.time()
                 try:
-                    connection.request(self.method, self.path, body=content, headers=headers)
+                    connection.request(self.method, self.path, body=content, headers={**own, **self.headers(mark)})
                     answer = connection.getresponse()
-                    answer.read()
+                    got = answer.read()
                 except ConnectionRefusedError:
                     return
                 except (OSError, http.client.HTTPException):
@@ -101,4 +104,4 @@ class Load:
                     self.asked.append(Asked(began, time.time(), 0, mark))
                     connection.close()
                     continue
-                self.asked.append(Asked(began, time.time(), answer.status, mark))
+                self.asked.append(Asked(began, time.time(), answer.status, mark, got))
