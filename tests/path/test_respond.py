@@ -274,7 +274,9 @@ def test_cors(client: As) -> None:
             client("cleo").get("/nothing", headers={"origin": origin}),
         ):
             assert answer.headers["access-control-allow-origin"] == origin
-            assert "RateLimit" in answer.headers["access-control-expose-headers"]
+            assert {"RateLimit", "Idempotent-Replayed"} <= set(
+                answer.headers["access-control-expose-headers"].split(", ")
+            )
             assert answer.headers["vary"] == "Origin"
             assert "access-control-allow-credentials" not in answer.headers
     for origin in ("https://evil.example", "null", f"{APP}:443", f"{APP}.evil.example", APP.upper()):
@@ -295,4 +297,5 @@ def test_preflight(client: As) -> None:
     assert (known.status_code, known.content) == (204, b"")
     assert {**known.headers, "x-request-id": ""} == {**unknown.headers, "x-request-id": ""}
     assert known.headers["access-control-allow-origin"] == APP
-    assert "If-Match" in known.headers["access-control-allow-headers"]
+    for name in ("If-Match", "Idempotency-Key"):
+        assert name in known.headers["access-control-allow-headers"]
