@@ -564,7 +564,8 @@ def test_a_second_one_does_not_wait_for_ever(bea: Client, slow: Slow, monkeypatc
         assert code(second) == (409, "idempotency_in_flight")
         assert second.headers["retry-after"] == "1"
         slow.end.set()
-        assert replayed(bea.post("/do", json=body, headers=headers), first.result(20))
+        done = first.result(20)
+        assert replayed(bea.post("/do", json=body, headers=headers), done)
     assert slow.ran == 1
 
 
