@@ -12,15 +12,25 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from school.app import api
 from school.demo import HOME, Practice, Shell, demo_text, practices
 from vallum.cli import main
+from vallum.crypto import api_key
+from vallum.declare.accounts import Account
+from vallum.store import api_keys
+from vallum.store.api_keys import Limits
+from vallum.store.sqlite import SqliteFile
+from vallum.store.windows import save_windows
 
 PLACE = Path("/tmp/a b")  # noqa: S108  # only spelled, never opened: a blank wants quotes
 SHELL = Shell("https://localhost:8443", PLACE / "ca.pem", PLACE)
@@ -28,6 +38,8 @@ TOKEN = re.compile(r"\$\(\S+ token (\S+) --dev --data [^)]+\)")
 KEY = re.compile(r"key=\$\(cd \S+ && \S+ key add (.+?)\); (curl .+)")
 NEXT_PAGE = re.compile(r"cursor=\$\((curl .+?) \| .+?\); (curl .+)")
 SECONDS = 90
+CROWD, LEFT = 60, 12
+"""Requests at once, and units of the budget that are left for them: fewer than the burst of the plan."""
 
 
 def test_each_practice_has_one_command() -> None:
@@ -122,7 +134,23 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.fixture(scope="module")
-def served(filled: Demo) -> Iterator[Demo]:
+def nearly_used_up(filled: Demo) -> str:
+    """An API key of the plan `reader` with `LEFT` units in the hour.
+
+    They were counted in the hour to come, as by a clock that was set back: so it holds in this hour and in the next.
+    """
+    key, quota = api_key.generate(), api.plans["reader"].hour
+    assert quota is not None
+    soon = int(time.time()) // 3600 * 3600 + 3600
+    with SqliteFile(filled.data / "vallum.db") as file:
+        account = Account("crowd", frozenset({"reader"}), {}, "reader")
+        file.write(api_keys.add(account, key, Limits(), time.time(), "sqlite"))
+        file.write(save_windows([("crowd", "hour", soon, quota - LEFT)]))
+    return key.text
+
+
+@pytest.fixture(scope="module")
+def served(filled: Demo, nearly_used_up: str) -> Iterator[Demo]:
     """The second start, which all tests of this file ask."""
     port = free_ports()
     with demo(filled.data, port) as running:
@@ -221,6 +249,35 @@ def test_each_command_is_answered_as_promised(served: Demo) -> None:
             assert answers[-1].status_code == practice.status, (practice.shows, answers[-1].text)
             for answer in answers:
                 assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_crowd_gets_exactly_what_is_left(served: Demo, nearly_used_up: str) -> None:
+    """Sixty requests at once over sixty connections, twelve units left: twelve answers, and 48 refusals by the hour."""
+    trust = ssl.create_default_context(cafile=str(served.data / "dev-ca.pem"))
+    together = threading.Barrier(CROWD)
+    pool = httpx.Limits(max_connections=CROWD, max_keepalive_connections=CROWD)
+    headers = {"X-API-Key": nearly_used_up}
+
+    with httpx.Client(verify=trust, trust_env=False, limits=pool, headers=headers, timeout=SECONDS) as client:
+
+        def ask(number: int) -> httpx.Response:
+            together.wait(timeout=SECONDS)
+            return client.get(f"{served.url}/articles/{number % 2 + 1}")
+
+        with ThreadPoolExecutor(CROWD) as threads:
+            answers = list(threads.map(ask, range(CROWD)))
+        left = client.get(f"{served.url}/limits").json()["policies"][0]
+    assert sorted(answer.status_code for answer in answers) == [200] * LEFT + [429] * (CROWD - LEFT)
+    assert sorted(remaining(answer) for answer in answers if answer.status_code == 200) == list(range(LEFT))
+    assert all("hour" in answer.json()["violated_policies"] for answer in answers if answer.status_code == 429)
+    assert (left["name"], left["remaining"]) == ("hour", 0)
+
+
+def remaining(answer: httpx.Response) -> int:
+    """Of `RateLimit: "hour";r=7;t=60`."""
+    found = re.fullmatch(r'"hour";r=(\d+);t=\d+', answer.headers["ratelimit"])
+    assert found
+    return int(found[1])
 
 
 def test_the_authority_is_nobody_elses(served: Demo) -> None:
