@@ -145,7 +145,7 @@ def nearly_used_up(filled: Demo) -> str:
     with SqliteFile(filled.data / "vallum.db") as file:
         account = Account("crowd", frozenset({"reader"}), {}, "reader")
         file.write(api_keys.add(account, key, Limits(), time.time(), "sqlite"))
-        file.write(save_windows([("crowd", "hour", soon, quota - LEFT)]))
+        file.write(save_windows([("crowd", "hour", soon, quota - LEFT)], "sqlite"))
     return key.text
 
 
