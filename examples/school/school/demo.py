@@ -140,6 +140,8 @@ def writing(shell: Shell) -> list[Practice]:
     unknown = '{"name": "Ada Berg", "born": "2015-02-30", "classroom_id": 1, "admin": true}'
     forged = '{"course_id": 1201, "student_id": 17, "value": 6}'
     place = f'{{"course_id": {FULL_CLUB}}}'
+    named = '{"name": "Ada Berg", "born": "2015-02-28", "classroom_id": 1}'
+    post = shell.answer("/students", "registrar-1", "-i", "-H", "Idempotency-Key: ada", *JSON, named)
     return [
         Practice(
             "An unknown field and a day that never was: all faults at once.",
@@ -151,6 +153,11 @@ def writing(shell: Shell) -> list[Practice]:
             "A club with twelve places has twelve members.",
             409,
             shell.answer("/students/17/enrol", "registrar-1", *JSON, place),
+        ),
+        Practice(
+            "Sent twice under one Idempotency-Key, carried out once: the second answer is the first.",
+            201,
+            f"{post}; {post}",
         ),
     ]
 

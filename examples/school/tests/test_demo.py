@@ -36,6 +36,7 @@ PLACE = Path("/tmp/a b")  # noqa: S108  # only spelled, never opened: a blank wa
 SHELL = Shell("https://localhost:8443", PLACE / "ca.pem", PLACE)
 TOKEN = re.compile(r"\$\(\S+ token (\S+) --dev --data [^)]+\)")
 KEY = re.compile(r"key=\$\(cd \S+ && \S+ key add (.+?)\); (curl .+)")
+TWICE = re.compile(r"(curl .+); (curl .+)")
 NEXT_PAGE = re.compile(r"cursor=\$\((curl .+?) \| .+?\); (curl .+)")
 SECONDS = 90
 CROWD, LEFT = 60, 12
@@ -45,7 +46,7 @@ CROWD, LEFT = 60, 12
 def test_each_practice_has_one_command() -> None:
     """No token, forbidden, invisible, pages, unknown field, large body, unknown method, throttled: all are there."""
     found = [practice.status for practice in practices(SHELL)]
-    assert set(found) == {200, 400, 401, 403, 404, 405, 409, 413, 422, 429}
+    assert set(found) == {200, 201, 400, 401, 403, 404, 405, 409, 413, 422, 429}
     text = demo_text(SHELL.base_url, SHELL.ca_path, SHELL.data)
     for practice in practices(SHELL):
         assert f"# {practice.status}: {practice.shows}\n{practice.command}\n" in text
@@ -245,7 +246,13 @@ def test_each_command_is_answered_as_promised(served: Demo) -> None:
                 command = paged[2].replace('"$cursor"', first["next"])
                 second = sent(client, command)[0].json()
                 assert first["items"][-1]["id"] < second["items"][0]["id"]
+            earlier = []
+            if twice := TWICE.fullmatch(command):
+                command = twice[2]
+                earlier = sent(client, twice[1])
             answers = sent(client, command)
+            for before, after in zip(earlier, answers, strict=False):
+                assert (after.content, after.headers["idempotent-replayed"]) == (before.content, "true")
             assert answers[-1].status_code == practice.status, (practice.shows, answers[-1].text)
             for answer in answers:
                 assert answer.headers["x-content-type-options"] == "nosniff"
