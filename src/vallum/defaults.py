@@ -96,6 +96,27 @@ API_KEY_USE_SECONDS: Final = 60
 MAX_API_KEY_NETWORKS: Final = 64
 """Address ranges of one key; each is looked at with every request."""
 
+ASSERTION_LEEWAY_SECONDS: Final = 30
+"""Clock difference granted to a client's own assertion: its clock is not ours."""
+MAX_ASSERTION_LIFETIME_SECONDS: Final = 3600
+"""`exp` of a client's assertion at most this far ahead (RFC 7523 §3, 4): what Authlib gives; others give a minute."""
+CLIENT_OVERLAP: Final = "7d"
+"""How long the secrets and keys before a rotation stay valid."""
+CLIENT_FAILURES_BURST: Final = 10
+"""Failures of one client at one address: half of FAILURES_BURST, so that a broken client does not use up its address."""
+CLIENT_FAILURES_PER_SECOND: Final = 10 / 300
+"""They come back at 10 in five minutes."""
+CLIENTS_TRACKED: Final = 100_000
+"""Clients at addresses whose failures are remembered (about 250 bytes each); the one idle for longest goes first."""
+CLIENT_KEYS_CACHED: Final = 1_000
+"""Public keys of clients kept ready to verify (about 2 KiB each)."""
+CLIENTS_KNOWN: Final = 10_000
+"""Clients that authenticated themselves (about 200 bytes each); the least recently used goes first."""
+MAX_OAUTH_FORM_BYTES: Final = 16 * KIB
+"""Of one request to an OAuth endpoint: an assertion and a token have at most MAX_TOKEN_BYTES each."""
+OAUTH_PLAN_BURST: Final = "20/s"
+"""Requests of one address to the OAuth endpoints. No hour: a neighbour that used it up would lock clients out."""
+
 # throttle -----------------------------------------------------------------------------
 CALLERS_TRACKED: Final = 200_000
 """Live counters in the process (about 500 bytes each)."""

@@ -264,6 +264,25 @@ QUERY_TIMEOUT: Final = Reason(
     "query_timeout", 503, "Query took too long", "execute", "The query was stopped because it ran too long."
 )
 
+# oauth: the codes are the words of RFC 6749 §5.2 and its extensions, as clients know them ----
+
+INVALID_REQUEST: Final = Reason(
+    "invalid_request", 400, "Invalid request", "oauth", "A parameter is missing, or not as it must be."
+)
+INVALID_CLIENT: Final = Reason("invalid_client", 401, "Invalid client", "oauth", "Client authentication failed.")
+INVALID_GRANT: Final = Reason(
+    "invalid_grant", 400, "Invalid grant", "oauth", "The grant or token was issued to another client, or is not valid."
+)
+UNSUPPORTED_GRANT_TYPE: Final = Reason(
+    "unsupported_grant_type", 400, "Unsupported grant type", "oauth", "There is only the grant type client_credentials."
+)
+INVALID_SCOPE: Final = Reason(
+    "invalid_scope", 400, "Invalid scope", "oauth", "The scope is malformed, or goes beyond what this client has."
+)
+INVALID_TARGET: Final = Reason(
+    "invalid_target", 400, "Invalid target", "oauth", "Tokens are issued for this service only (RFC 8707)."
+)
+
 # respond ------------------------------------------------------------------------------
 
 INTERNAL: Final = Reason(

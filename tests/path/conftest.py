@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.path import oauth
 from tests.path.small import NOON, Clock, api, seed
 
 from tests import stores
@@ -40,3 +41,24 @@ def client(data: Path, clock: Clock) -> Iterator[As]:
     """`client("rita")` calls the API as that account, `client(None)` without a credential."""
     with ExitStack() as stack:
         yield lambda name: stack.enter_context(stores.client(api, name, data, clock))
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory, store: str) -> oauth.Desk:
+    """The API with two clients that have a secret and one that has a key; every test has a copy."""
+    data = tmp_path_factory.mktemp("notes") / "data"
+    clock = Clock(NOON - 86_400)
+    stores.create(oauth.api, data, seed=oauth.seed, clock=clock, store=store)
+    desk = oauth.Desk(data, clock)
+    desk.add("heron", scopes={"texts", "more"})
+    desk.add("osprey", scopes={"texts"})
+    desk.add("kite", algorithm="Ed25519", scopes={"texts"})
+    return desk
+
+
+@pytest.fixture
+def desk(notes: oauth.Desk, tmp_path: Path, clock: Clock) -> Iterator[oauth.Desk]:
+    """The OAuth endpoints, served."""
+    data = stores.copied(notes.data, tmp_path / "notes")
+    with stores.client(oauth.api, None, data, clock) as client:
+        yield oauth.Desk(data, clock, dict(notes.secrets), dict(notes.keys), client)

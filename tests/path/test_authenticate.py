@@ -27,6 +27,7 @@ from vallum.testing import ORIGIN, Answer, Client
 ISSUED = int(NOON)
 LIFE, LEEWAY = defaults.TOKEN_SECONDS, defaults.TOKEN_LEEWAY_SECONDS
 ABSENT = object()
+CHALLENGE, METADATA = 'Bearer realm="api"', f', resource_metadata="{ORIGIN}/.well-known/oauth-protected-resource"'
 
 PATHS = ["/books", "/books/1", "/books/999", "/books/1/publish", "/loans/1,rita", "/notes", "/nothing", "/", "/oauth/x"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW-TEA"]
@@ -79,7 +80,7 @@ def assert_invalid(answer: Answer) -> None:
     """The 401 that says nothing about why."""
     assert answer.status_code == 401
     assert answer.json()["code"] == "credential_invalid"
-    assert answer.headers["www-authenticate"] == 'Bearer realm="api", error="invalid_token"'
+    assert answer.headers["www-authenticate"] == CHALLENGE + ', error="invalid_token"' + METADATA
     assert "ratelimit" not in answer.headers
 
 
@@ -88,7 +89,7 @@ def test_without_a_credential_every_path_and_method_gives_the_same_401(client: A
     stranger = client(None)
     expected = comparable(stranger.get("/books"))
     status, headers, body = expected
-    assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="api"')
+    assert (status, headers["www-authenticate"]) == (401, CHALLENGE + METADATA)
     assert json.loads(body)["code"] == "credential_missing"
     assert "allow" not in headers
     for method in METHODS:
@@ -622,10 +623,10 @@ def test_a_key_revoked_while_its_token_is_verified_is_not_remembered(data: Path,
         token, load = client.token, authenticator.principals.load
 
         class Slow:
-            async def load(self, name: str) -> Principal | None:
+            async def load(self, name: str, token_id: str = "") -> Principal | None:
                 (state, *_) = keyring.states(await client.service.database.read(keyring.all_keys("sqlite")))
                 await client.service.database.write(keyring.revoke(state.kid, clock(), "sqlite"))
-                return await load(name)
+                return await load(name, token_id)
 
             async def epoch(self, name: str) -> int | None:
                 return await client.service.database.epoch(name)

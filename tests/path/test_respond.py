@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.path.small import NOON, Clock
+from tests.path.test_authenticate import CHALLENGE, METADATA
 from tests.path.works import Room, seed
 
 from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Plan, allow
@@ -237,9 +238,9 @@ def test_limits_on_what_reached_the_meter(client: As) -> None:
 
 def test_challenges(client: As) -> None:
     """A 401 says how to identify (RFC 6750 §3): without an error when nothing was sent, else `invalid_token`."""
-    assert client(None).get("/rooms").headers["www-authenticate"] == 'Bearer realm="api"'
+    assert client(None).get("/rooms").headers["www-authenticate"] == CHALLENGE + METADATA
     bad = client(None).get("/rooms", headers={"authorization": "Bearer x"})
-    assert bad.headers["www-authenticate"] == 'Bearer realm="api", error="invalid_token"'
+    assert bad.headers["www-authenticate"] == CHALLENGE + ', error="invalid_token"' + METADATA
 
 
 def test_allow(client: As) -> None:

@@ -7,7 +7,7 @@
 4. Else an address that keeps sending bad credentials is refused, before any signature is checked.
 5. What begins with `vk_` is an API key (`api_keys.py`), everything else a token; neither is tried as the other.
 6. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
-7. The principal is loaded from the store; a token from before its last revocation is void.
+7. The principal is loaded from the store; a token from before its last revocation is void, and one revoked alone.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
         raise Refusal(CREDENTIAL_AMBIGUOUS)
     # 2. No credential, or none needed.
     if route is not None and route.public is not None:
-        return Identified(admitted, ANONYMOUS, None)
+        return Identified(admitted, Principal(id=None, plan=route.plan), None)
     if authorization is None and key is None:
         if route is not None and open_to_anyone(route, request.method):
             return Identified(admitted, ANONYMOUS, None)
@@ -211,7 +211,7 @@ async def _token(token: str, authenticator: Authenticator, now: float) -> Known:
     keys = await authenticator.keys.signing_keys()
     claims = _claims(token, keys, authenticator, now)
     # 7. Who it stands for.
-    principal = await authenticator.principals.load(claims.subject)
+    principal = await authenticator.principals.load(claims.subject, claims.token_id)
     present = await authenticator.keys.signing_keys()
     if present is not keys:  # a key revoked in between would be remembered with the epoch of after
         claims = _claims(token, present, authenticator, now)

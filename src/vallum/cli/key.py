@@ -6,16 +6,15 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from ipaddress import IPv6Network, ip_network
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from vallum import defaults
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
-from vallum.cli.output import show, table
+from vallum.cli.output import show, table, time_text
 from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
 from vallum.crypto import api_key
 from vallum.crypto.access_token import checked_scopes
@@ -80,7 +79,7 @@ def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     now = time.time()
     with database_of(settings) as database:
         rows = [api_keys.described(row, now) for row in database.read(api_keys.all_keys(database.dialect))]
-    table(COLUMNS, [{**row, **{name: _time(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
+    table(COLUMNS, [{**row, **{name: time_text(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
 
 
 @commands.command()
@@ -175,7 +174,7 @@ def scopes_of(given: Sequence[str]) -> frozenset[str] | None:
 
 def _handed(name: str, made: NewKey, expires: int | None, *, as_json: bool) -> None:
     """The key alone on standard output, so that it can go straight into a file."""
-    until = _time(expires)
+    until = time_text(expires)
     if as_json:
         show({"name": name, "key": made.identifier, "api_key": made.text, "expires": until})
         return
@@ -183,7 +182,3 @@ def _handed(name: str, made: NewKey, expires: int | None, *, as_json: bool) -> N
     sys.stderr.write(
         f"The key of {name}, shown this once. It is good {'for ever' if until is None else f'until {until}'}.\n"
     )
-
-
-def _time(seconds: Any) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

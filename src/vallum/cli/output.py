@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import typer
@@ -35,6 +36,11 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json:
     if not console.is_terminal:
         console = Console(highlight=False, width=UNBOUNDED)
     console.print(grid)
+
+
+def time_text(seconds: int | None) -> str | None:
+    """Unix seconds as RFC 3339 in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _text(value: Any) -> str:

@@ -51,10 +51,10 @@ class NewKey(NamedTuple):
     digest: bytes
 
 
-def generate() -> NewKey:
-    """A new key, from the operating system's generator."""
+def generate(prefix: str = PREFIX) -> NewKey:
+    """A new key, from the operating system's generator; with another prefix, another secret of the same form."""
     identifier, secret = _random(IDENTIFIER_CHARACTERS), _random(SECRET_CHARACTERS)
-    body = f"{PREFIX}{identifier}{secret}"
+    body = f"{prefix}{identifier}{secret}"
     text = body + _checksum(body)
     return NewKey(text, identifier, _digest(text))
 

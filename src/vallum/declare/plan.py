@@ -189,3 +189,5 @@ DEFAULT_PLAN: Final = Plan(defaults.PLAN_BURST, defaults.PLAN_HOUR, defaults.PLA
 """Of callers without a plan of their own."""
 ANONYMOUS_PLAN: Final = Plan(defaults.ANONYMOUS_PLAN_BURST, defaults.ANONYMOUS_PLAN_HOUR, defaults.ANONYMOUS_PLAN_DAY)
 """Of callers without a credential, by network address."""
+OAUTH_PLAN: Final = Plan(defaults.OAUTH_PLAN_BURST)
+"""Of the OAuth endpoints, by network address; `plans={"oauth": …}` takes its place."""

@@ -105,6 +105,7 @@ class Route:
             affair. A built-in route that is not public is open to every known caller.
         strangers: such a route is open to callers without a credential, too.
         errors: how it says no.
+        plan: the budget of its callers without a credential, by network address.
         csp: the Content-Security-Policy of its documents, for pages; None for that of every other answer.
         bodies: method → kind of body; a method that is not in it takes none.
         costs: method → units of the caller's budget; 0, on built-in routes alone: its budget is only looked at.
@@ -122,6 +123,7 @@ class Route:
     public: str | None = None
     strangers: bool = False
     errors: ErrorForm = ErrorForm.PROBLEM
+    plan: str = "anonymous"
     csp: str | None = None
     bodies: Mapping[str, BodyKind] = field(default_factory=dict)
     costs: Mapping[str, int] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from vallum.declare.route import ErrorForm
 from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
 from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned, Served
-from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, Refusal
+from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, INVALID_CLIENT, Refusal
 from vallum.request import Header, Request
 from vallum.respond.headers import FixedHeaders
 from vallum.respond.oauth import oauth_error
@@ -28,6 +28,8 @@ Ticket: TypeAlias = Admitted | Identified | Metered | Authorised | None
 REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
 """On an answer that was given before. The draft has no such field; this is Stripe's."""
 REALM: Final = b'Bearer realm="api"'
+CLIENT: Final = b'Basic realm="oauth", charset="UTF-8"'
+"""RFC 6749 §5.2 asks for the scheme that a client may use, RFC 7617 §2.1 for the encoding."""
 
 
 @final
@@ -47,6 +49,7 @@ class Response:
     Attributes:
         public_url: the one origin of links, without a slash at the end.
         problems: where the pages of the refusals are; the code is appended.
+        resource_metadata: URL of the document that says where tokens come from (RFC 9728 §5.1).
         date: the HTTP date of a Unix second (RFC 9110 §5.6.7).
     """
 
@@ -55,6 +58,7 @@ class Response:
     public_url: str
     problems: str
     cors: Cors
+    resource_metadata: str
     date: Callable[[float], bytes]
 
 
@@ -138,7 +142,10 @@ def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, respon
     """The answer to a request that a stage refused, in the form of its route."""
     reason = refusal.reason
     oauth = form is ErrorForm.OAUTH
-    headers: list[Header] = [*(response.fixed.json if oauth else response.fixed.problem), *_challenge(refusal)]
+    headers: list[Header] = [
+        *(response.fixed.json if oauth else response.fixed.problem),
+        *_challenge(refusal, response),
+    ]
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
     if reason.status == 405:
@@ -177,13 +184,18 @@ def preflight(answer: Preflight, response: Response) -> Reply:
     return Reply(204, headers, b"")
 
 
-def _challenge(refusal: Refusal) -> list[Header]:
+def _challenge(refusal: Refusal, response: Response) -> list[Header]:
     """`WWW-Authenticate` of a 401 (RFC 6750 §3)."""
+    if refusal.reason is INVALID_CLIENT:
+        return [(b"www-authenticate", CLIENT)]
     if refusal.reason is CREDENTIAL_MISSING:
-        return [(b"www-authenticate", REALM)]
-    if refusal.reason is CREDENTIAL_INVALID:
-        return [(b"www-authenticate", REALM + b', error="invalid_token"')]
-    return []
+        error = b""
+    elif refusal.reason is CREDENTIAL_INVALID:
+        error = b', error="invalid_token"'
+    else:
+        return []
+    metadata = f', resource_metadata="{response.resource_metadata}"'.encode()
+    return [(b"www-authenticate", REALM + error + metadata)]
 
 
 def _common(request: Request, metered: Metered | None, response: Response) -> list[Header]:

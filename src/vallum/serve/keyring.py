@@ -172,7 +172,7 @@ class Keyring:
         return Document(200, "application/jwk-set+json", body)
 
     async def issue(self, subject: str, *, issuer: str, audience: str, lifetime_seconds: int, **claims: Any) -> str:
-        """An access token for `subject`, signed by the newest key.
+        """An access token for `subject`, signed by the newest key; as of `now`, the present when it is not given.
 
         Raises:
             StoreError: `key-missing`.
@@ -189,7 +189,7 @@ class Keyring:
             audience=audience,
             subject=subject,
             client_id=claims.pop("client_id", subject),
-            now=self._clock(),
+            now=claims.pop("now", None) or self._clock(),
             lifetime_seconds=lifetime_seconds,
             **claims,
         )

@@ -15,6 +15,7 @@ from vallum.authorise.stage import Policy
 from vallum.crypto.random import request_id
 from vallum.crypto.sealed import Sealer
 from vallum.declare.app import API
+from vallum.declare.plan import OAUTH_PLAN
 from vallum.declare.route import Kind, Route, Verb
 from vallum.edge.cors import Cors
 from vallum.edge.host import allowed_hosts
@@ -24,6 +25,9 @@ from vallum.edge.stage import Edge
 from vallum.execute.frame import Plans
 from vallum.execute.limits import limits_route
 from vallum.execute.stage import Execution
+from vallum.oauth.attempts import Attempts
+from vallum.oauth.routes import oauth_routes
+from vallum.oauth.server import JWKS, RESOURCE_METADATA, AuthorizationServer
 from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
@@ -32,7 +36,8 @@ from vallum.serve.database import served_database
 from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import Keyring, cursor_secret
 from vallum.store.api_keys import ApiKeys
-from vallum.store.memory import AddressLimiter
+from vallum.store.clients import Clients
+from vallum.store.memory import AddressLimiter, Buckets
 from vallum.store.ports import ServedDatabase
 from vallum.store.postgres_address import Address
 from vallum.store.principals import check_plans, plans
@@ -110,10 +115,11 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     models = Models()
     cursors = Cursors(Sealer(cursor_secret(folder), "cursor"))
     cors = Cors(api.cors)
-    meter = Meter(api.plans)
+    meter = Meter({"oauth": OAUTH_PLAN, **api.plans})
+    oauth = _authorization_server(database, keyring, place.public_url, limiter)
     pipeline = Pipeline(
         edge=Edge(
-            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring)]),
+            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring), *oauth_routes(oauth, api.title)]),
             hosts=allowed_hosts(place.allowed_hosts),
             limiter=limiter,
             request_id=request_id,
@@ -131,6 +137,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             public_url=place.public_url,
             problems=f"{place.public_url}/problems/",
             cors=cors,
+            resource_metadata=place.public_url + RESOURCE_METADATA,
             date=HttpDate(),
         ),
         journal=journal,
@@ -144,7 +151,7 @@ def own_routes(api: API, keyring: Keyring) -> list[Route]:
     return [
         limits_route(api),
         Route(
-            path="/.well-known/jwks.json",
+            path=JWKS,
             kind=Kind.BUILT_IN,
             methods={"GET": Verb.SERVE},
             name="jwks",
@@ -175,6 +182,16 @@ class HttpDate:
 def _authenticator(database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter) -> Authenticator:
     keys = ApiKeys(database.read, database.dialect)
     return Authenticator(database, keyring, keys, issuer=url, audience=url, guesses=guesses)
+
+
+def _authorization_server(
+    database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter
+) -> AuthorizationServer:
+    failures = Buckets(
+        conform, defaults.CLIENTS_TRACKED, defaults.CLIENT_FAILURES_PER_SECOND, defaults.CLIENT_FAILURES_BURST
+    )
+    clients = Clients(database.read, database.dialect)
+    return AuthorizationServer(url, database, database, clients, keyring, Attempts(guesses, failures))
 
 
 def _proxy(place: Place) -> Proxy | None:

@@ -199,8 +199,8 @@ class AddressLimiter:
         failures_per_second: float = defaults.FAILURES_PER_SECOND,
         failures_burst: int = defaults.FAILURES_BURST,
     ) -> None:
-        self._requests = _Buckets(conform, addresses, per_second, burst)
-        self._failures = _Buckets(conform, addresses, failures_per_second, failures_burst)
+        self._requests = Buckets(conform, addresses, per_second, burst)
+        self._failures = Buckets(conform, addresses, failures_per_second, failures_burst)
 
     def admit(self, address: str, now: float) -> int | None:
         """Count one request; None, or the seconds to wait when that address floods (then it is not counted)."""
@@ -216,7 +216,7 @@ class AddressLimiter:
 
 
 @final
-class _Buckets:
+class Buckets:
     """One GCRA bucket a key, at most `keys` of them, least recently used first out."""
 
     __slots__ = ("_arrivals", "_conform", "_interval", "_keys", "_tolerance")
@@ -229,6 +229,7 @@ class _Buckets:
         self._arrivals: OrderedDict[str, int] = OrderedDict()
 
     def count(self, key: str, now: float) -> int | None:
+        """Count one; None, or the seconds to wait when it is one too many (then it is not counted)."""
         arrivals = self._arrivals
         allowed, tat, wait, _ = self._conform(
             arrivals.get(key, 0), int(now * MICROSECONDS), self._interval, self._tolerance, 1
@@ -240,6 +241,7 @@ class _Buckets:
         return None if allowed else -(-wait // MICROSECONDS)
 
     def wait(self, key: str, now: float) -> int | None:
+        """None, or the seconds until one more would be counted. Counts nothing."""
         tat = self._arrivals.get(key)
         if tat is None:
             return None

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from vallum.store.errors import StoreError
 from vallum.store.guards import guard
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import METADATA, api_key, audit, audit_segment, idempotency, meta
+from vallum.store.schema import CLIENT_TABLES, METADATA, api_key, audit, audit_segment, idempotency, meta
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
@@ -32,7 +32,18 @@ def _chained_audit(connection: Connection) -> None:
     guard(audit, connection)
 
 
-STEPS: Final[Mapping[int, Step]] = {1: api_key.create, 2: idempotency.create, 3: _audit_api_key, 4: _chained_audit}
+def _clients(connection: Connection) -> None:
+    for table in CLIENT_TABLES:
+        table.create(connection)
+
+
+STEPS: Final[Mapping[int, Step]] = {
+    1: api_key.create,
+    2: idempotency.create,
+    3: _audit_api_key,
+    4: _chained_audit,
+    5: _clients,
+}
 """From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 
 _SCHEMA: Final = "schema"

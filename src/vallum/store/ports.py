@@ -99,8 +99,8 @@ class Principal:
 class Principals(Protocol):
     """Accounts, as the path needs them."""
 
-    async def load(self, name: str) -> Principal | None:
-        """The principal, or None when it is unknown or disabled."""
+    async def load(self, name: str, token_id: str = "") -> Principal | None:
+        """The principal, or None when it is unknown or disabled, or the access token of this `jti` is revoked."""
 
     async def epoch(self, name: str) -> int | None:
         """Its present epoch, or None when it is unknown or disabled."""

@@ -111,9 +111,9 @@ class PostgresDatabase:
                 return await self._transactions.run(script)
         raise busy()
 
-    async def load(self, name: str) -> Principal | None:
-        """The principal, or None when it is unknown or disabled."""
-        rows = await self.read(principals.load(name, "postgresql"))
+    async def load(self, name: str, token_id: str = "") -> Principal | None:
+        """The principal, or None when it is unknown or disabled, or the access token of this `jti` is revoked."""
+        rows = await self.read(principals.load(name, "postgresql", token_id))
         return principals.principal(rows[0]) if rows else None
 
     async def epoch(self, name: str) -> int | None:

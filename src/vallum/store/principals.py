@@ -32,7 +32,7 @@ def _change(*assignments: Part) -> Mapping[DialectName, Prepared]:
 
 _LOAD: Final = each_dialect(
     "SELECT id, roles, attributes, plan, epoch, tokens_from FROM vallum_principal WHERE disabled = 0 AND id = ",
-    Param("id"),
+    *(Param("id"), " AND NOT EXISTS (SELECT 1 FROM vallum_revoked_token WHERE jti = ", Param("jti"), ")"),
 )
 _EPOCH: Final = each_dialect("SELECT epoch FROM vallum_principal WHERE disabled = 0 AND id = ", Param("id"))
 _COLUMNS: Final = ("id", "kind", "roles", "attributes", "plan", "password", "created")
@@ -66,9 +66,12 @@ _ONE: Final[Mapping[DialectName, Prepared]] = {
 _BUMP_ALL: Final = each_dialect("UPDATE vallum_principal SET epoch = epoch + 1 RETURNING 1")
 
 
-def load(name: str, dialect: DialectName) -> Statement:
-    """One row for :func:`principal`, or none when the account is unknown or disabled."""
-    return _LOAD[dialect].bind({"id": name})
+def load(name: str, dialect: DialectName, token_id: str = "") -> Statement:
+    """One row for :func:`principal`, or none when the account is unknown or disabled, or that token is revoked.
+
+    One statement, so that a revocation is seen with the epoch that it moved.
+    """
+    return _LOAD[dialect].bind({"id": name, "jti": token_id})
 
 
 def principal(row: Row) -> Principal:

@@ -62,6 +62,44 @@ api_key: Final = Table(
     Column("last_used", _Number, comment="written behind, at most once a minute"),
 )
 
+client: Final = Table(
+    "vallum_client",
+    METADATA,
+    Column("id", Text, primary_key=True, comment="the account; `client_id` (RFC 6749 §2.2)"),
+    Column("scopes", Text, comment="a JSON array, sorted; NULL: its tokens are not limited by scopes"),
+    Column("introspects", Integer, nullable=False, comment="0 or 1: it may ask about tokens of others (RFC 7662)"),
+)
+
+client_credential: Final = Table(
+    "vallum_client_credential",
+    METADATA,
+    Column("client", Text, primary_key=True),
+    Column("id", Text, primary_key=True, comment="the identifier in the secret's text, or the kid of the key"),
+    Column("digest", Text, comment="of a secret: SHA-256 of its text, in hex digits"),
+    Column("public_jwk", Text, comment="of a key: JSON (RFC 7517)"),
+    Column("created", _Number, nullable=False),
+    Column("expires", _Number, comment="void from this second on; NULL: never. A rotation sets it"),
+    Column("revoked", _Number, comment="void from this second on"),
+)
+
+client_assertion: Final = Table(
+    "vallum_client_assertion",
+    METADATA,
+    Column("client", Text, primary_key=True),
+    Column("jti", Text, primary_key=True, comment="of an assertion that was used (RFC 7523 §3)"),
+    Column("expires", _Number, nullable=False, index=True, comment="refused by its own time from then on"),
+)
+
+revoked_token: Final = Table(
+    "vallum_revoked_token",
+    METADATA,
+    Column("jti", Text, primary_key=True),
+    Column("expires", _Number, nullable=False, index=True, comment="refused by its own time from then on"),
+)
+
+CLIENT_TABLES: Final = (client, client_credential, client_assertion, revoked_token)
+"""Made together."""
+
 # No index but the id: each would be paid for by every write of the application.
 audit: Final = Table(
     "vallum_audit",

@@ -65,8 +65,8 @@ class SqliteDatabase:
     def write(self, script: Callable[[], Script[T]]) -> Coroutine[Any, Any, T]:
         return self._writer.write(script)
 
-    async def load(self, name: str) -> Principal | None:
-        rows = await self._reader.read(principals.load(name, "sqlite"))
+    async def load(self, name: str, token_id: str = "") -> Principal | None:
+        rows = await self._reader.read(principals.load(name, "sqlite", token_id))
         return principals.principal(rows[0]) if rows else None
 
     async def epoch(self, name: str) -> int | None:

@@ -63,7 +63,9 @@ class Meter:
         name = identified.principal.id
         if name is not None:
             return self.known, name
-        return self.strangers, address_key(identified.admitted.request.address)
+        address, plan = address_key(identified.admitted.request.address), identified.principal.plan
+        # Routes with a plan of their own count apart: who has used up the one can still do the other.
+        return self.strangers, address if plan == "anonymous" else f"{plan} {address}"
 
     @property
     def dirty(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import Said, command
+from tests.unit.store.test_migrations import FIRST_VERSION
 
 from vallum.store.migrations import VERSION
 
@@ -86,10 +87,7 @@ def test_migrate_says_from_where_to_where(run: Run) -> None:
 def test_an_old_database_is_refused_until_it_is_migrated(run: Run, place: Path) -> None:
     """`serve` names the command; after it a key can be made."""
     with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
-        connection.executescript(
-            "DROP TABLE vallum_api_key; DROP TABLE vallum_idempotency; DROP TABLE vallum_audit_segment;"
-            "ALTER TABLE vallum_audit DROP COLUMN api_key"
-        )
+        connection.executescript(FIRST_VERSION)
         connection.executescript("UPDATE vallum_meta SET value = '1' WHERE key = 'schema'")
     said = run("serve", "--dev", "--port", "9443")
     assert (said.code, "schema-old" in said.err, "vallum db migrate" in said.err) == (1, True, True)

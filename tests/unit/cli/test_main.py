@@ -100,5 +100,5 @@ def test_secrets_are_no_arguments() -> None:
     assert isinstance(app, typer.Typer)
     words = ("password", "secret", "key", "token")
     takes = {option for option in options(get_command(app)) if any(word in option for word in words)}
-    assert takes == {"--password-stdin", "--no-password"}
+    assert takes == {"--password-stdin", "--no-password", "--public-key"}  # a file of it
     assert "vallum.cli.token" in sys.modules

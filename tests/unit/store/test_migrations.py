@@ -58,7 +58,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
 
 
 def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
-    """A change of a table asks for a step and a new version: this is what version 5 is."""
+    """A change of a table asks for a step and a new version: this is what version 6 is."""
     with SqliteFile(path) as file:
         rows = file.read(
             Statement(
@@ -70,7 +70,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
     for table, column in rows:
         if table.startswith("vallum_"):
             columns.setdefault(table, []).append(column)
-    assert migrations.VERSION == 5
+    assert migrations.VERSION == 6
     assert columns == {
         "vallum_api_key": [
             "id",
@@ -98,6 +98,9 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
             "api_key",
         ],
         "vallum_audit_segment": ["number", "ids", "highest", "digest", "marks", "previous", "at", "hash"],
+        "vallum_client": ["id", "scopes", "introspects"],
+        "vallum_client_assertion": ["client", "jti", "expires"],
+        "vallum_client_credential": ["client", "id", "digest", "public_jwk", "created", "expires", "revoked"],
         "vallum_idempotency": ["id", "fingerprint", "rights", "row_key", "json", "tag", "expires"],
         "vallum_meta": ["key", "value"],
         "vallum_principal": [
@@ -112,6 +115,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
             "password",
             "created",
         ],
+        "vallum_revoked_token": ["jti", "expires"],
         "vallum_signing_key": ["kid", "algorithm", "public_jwk", "created", "retires", "revoked"],
         "vallum_window": ["key", "policy", "start", "count"],
     }
@@ -170,6 +174,10 @@ FIRST_VERSION = """
 DROP TABLE vallum_api_key;
 DROP TABLE vallum_idempotency;
 DROP TABLE vallum_audit_segment;
+DROP TABLE vallum_client;
+DROP TABLE vallum_client_credential;
+DROP TABLE vallum_client_assertion;
+DROP TABLE vallum_revoked_token;
 ALTER TABLE vallum_audit DROP COLUMN api_key;
 DROP TRIGGER vallum_audit_no_delete;
 CREATE TRIGGER vallum_audit_no_delete BEFORE DELETE ON vallum_audit BEGIN SELECT RAISE(ABORT, 'append only'); END

@@ -1,0 +1,147 @@
+"""`vallum client`: OAuth clients, each an account of its own. A change counts from the next request on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from vallum import defaults
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.cli.key import scopes_of, span
+from vallum.cli.output import show, table, time_text
+from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
+from vallum.crypto import client_secret
+from vallum.crypto.api_key import NewKey
+from vallum.crypto.public_key import read_public_key
+from vallum.declare.accounts import Account, checked_account
+from vallum.serve.load import load_api
+from vallum.store import clients
+from vallum.store.clients import Credential
+
+commands = typer.Typer(
+    help="OAuth clients: programs that get tokens; a change counts from the next request on.", no_args_is_help=True
+)
+
+COLUMNS: Final = (
+    *("client_id", "credential", "kind", "state", "roles", "plan", "scopes", "introspects", "created", "expires"),
+)
+TIMES: Final = ("created", "expires", "revoked")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The account: `client_id`, and `sub` of its tokens.")]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option("--public-key", help="A JWK or PEM file; it signs assertions then and has no secret."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(commands, name="client")
+
+
+@commands.command()
+def add(
+    name: Name,
+    *,
+    role: Roles = None,
+    attr: Attributes = None,
+    plan: PlanName = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="What its tokens may carry at most; may be repeated.")
+    ] = None,
+    public_key: PublicKey = None,
+    introspect: Annotated[bool, typer.Option("--introspect", help="It may ask about tokens of others.")] = False,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a client and print its secret, this once; or register its public key."""
+    settings = settings_of(data=data, app=app)
+    api = load_api(settings.app)
+    account = checked_account(
+        api, Account(name, frozenset(role or ()), attributes_of(api, attr or ()), plan or "default")
+    )
+    scopes = scopes_of(scope or ())
+    credential, made = credential_of(public_key)
+    with database_of(settings) as database:
+        adding = clients.add(account, credential, scopes, time.time(), database.dialect, introspects=introspect)
+        database.write(adding)
+    _handed(name, credential, made, as_json=as_json)
+
+
+@commands.command("list")
+def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
+    """Every secret and key that a client ever had."""
+    settings = settings_of(data=data, app=app)
+    now = time.time()
+    with database_of(settings) as database:
+        rows = [clients.described(row, now) for row in database.read(clients.all_clients(database.dialect))]
+    table(COLUMNS, [{**row, **{name: time_text(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
+
+
+@commands.command()
+def rotate(
+    name: Name,
+    *,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="How long those before it stay valid: 7d, 12h, 0.")
+    ] = defaults.CLIENT_OVERLAP,
+    public_key: PublicKey = None,
+    data: Data = None,
+    app: App = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a further secret and print it, this once, or register a further key. Those before end with the overlap."""
+    settings = settings_of(data=data, app=app)
+    overlap_seconds = 0 if overlap == "0" else span(overlap, "--overlap")
+    credential, made = credential_of(public_key)
+    with database_of(settings) as database:
+        rotating = clients.rotate(name, credential, time.time(), database.dialect, overlap_seconds=overlap_seconds)
+        database.write(rotating)
+    _handed(name, credential, made, as_json=as_json)
+
+
+@commands.command()
+def revoke(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
+    """Void its secrets, its keys and every token that it has, at once. `rotate` gives it a new one."""
+    settings = settings_of(data=data, app=app)
+    with database_of(settings) as database:
+        revoked = database.write(clients.revoke(name, time.time(), database.dialect))
+    if as_json:
+        show({"client_id": name, "revoked": revoked})
+    else:
+        typer.echo(f"{name} can get no token any more, and those that it has are void; revoked: {', '.join(revoked)}.")
+
+
+def credential_of(public_key: Path | None) -> tuple[Credential, NewKey | None]:
+    """The key in the file, or a new secret.
+
+    Raises:
+        BadKey: no public key of an algorithm that we verify.
+        typer.BadParameter: the file cannot be read.
+    """
+    if public_key is None:
+        made = client_secret.generate()
+        return Credential.secret(made), made
+    try:
+        content = public_key.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{public_key}: {error.strerror}", param_hint="--public-key") from None
+    return Credential.key(read_public_key(content)), None
+
+
+def _handed(name: str, credential: Credential, made: NewKey | None, *, as_json: bool) -> None:
+    """The secret alone on standard output, so that it can go straight into a file."""
+    if as_json:
+        secret: dict[str, Any] = {} if made is None else {"client_secret": made.text}
+        show({"client_id": name, "credential": credential.id, **secret})
+        return
+    if made is None:
+        typer.echo(f"{name} authenticates itself with the key {credential.id}.")
+        return
+    typer.echo(made.text)
+    sys.stderr.write(f"The secret of {name}, shown this once.\n")
