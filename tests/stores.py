@@ -77,7 +77,8 @@ class Server:
         self.directory = place
         self._names = (f"t{number}" for number in itertools.count())
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="vallum-test-server", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="vallum-test-server", daemon=True)
+        self._thread.start()
         self._admin: Any = self.wait(self._connect("postgres"))
         for setting in FAST:
             self.execute(f"ALTER SYSTEM SET {setting}")
@@ -128,15 +129,18 @@ class Server:
         place = self.directory
         given = ["-w", "-D", place, "-l", f"{place}/log", "-o", f"{options} -k {place}", action]
         given += [] if action == "start" else ["-m", "fast"]
+        self.wait(self._admin.close())
         pgexec("pg_ctl", given, bin_path=self._handle.bin_path, user=self._handle.system_user, timeout=20)
         if action != "stop":
             self._admin = self.wait(self._connect("postgres"))
 
     def stop(self) -> None:
         """The end of the server and its files."""
-        self._admin.terminate()
+        self.wait(self._admin.close())
         self._handle.cleanup()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         self._stack.close()
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
+
+import asyncpg
 
 from vallum.declare.dialect import DialectName
 from vallum.store import migrations, principals
@@ -144,21 +146,30 @@ class PostgresCommands:
     dialect: DialectName = "postgresql"
 
     def __init__(self, address: Address) -> None:
+        self._address = address
         self._runner = asyncio.Runner()
         self._database = PostgresDatabase(address, _COMMAND_LIMITS)
         try:
             self._runner.run(self._database.connect())
         except BaseException:
+            self._runner.run(asyncio.sleep(0))  # what was opened is closed by a turn of the loop
             self._runner.close()
             raise
 
     def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT."""
-        return self._runner.run(self._database.read(statement))
+        return self._told(self._database.read(statement))
 
     def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""
-        return self._runner.run(self._database.write(script))
+        return self._told(self._database.write(script))
+
+    def _told(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._runner.run(work)
+        except asyncpg.UndefinedTableError as error:
+            mend = "A table is missing. `vallum db create` makes them; later ones of the application are yours to make."
+            raise StoreError("schema-missing", str(self._address), mend) from error
 
     def analyze(self) -> None:
         """Count what is in the tables, so that PostgreSQL chooses the right index; after seeding."""

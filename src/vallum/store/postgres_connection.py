@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import ssl
 from typing import Any, Final, Literal
@@ -15,8 +14,6 @@ from vallum.store.errors import StoreError
 from vallum.store.ports import Violation
 from vallum.store.postgres_address import Address
 from vallum.store.postgres_limits import PostgresLimits
-
-log = logging.getLogger(__name__)
 
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14: the oldest that its project still mended when this was written (2026-11)."""
@@ -103,6 +100,8 @@ _UNAVAILABLE: Final = (
     asyncpg.TransactionRollbackError,  # deadlocks, after all attempts
     asyncpg.InternalServerError,
 )
+_LOST: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+_STALE: Final = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _LATE: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
@@ -121,26 +120,23 @@ def meaning(error: BaseException, *, closed: bool, overdue: bool) -> BaseExcepti
         return Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
     if isinstance(error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)):
         return violation(error)
-    if isinstance(error, _UNAVAILABLE) or (closed and isinstance(error, asyncpg.InterfaceError)):
-        log.error("The database is not available: %s", type(error).__name__)
+    if isinstance(error, _UNAVAILABLE) or is_lost(error, closed=closed):
         return busy()
     return error
 
 
 def is_lost(error: BaseException, *, closed: bool) -> bool:
     """Whether the connection, and with it a transaction that was not committed, is gone by no fault of the statement."""
-    if isinstance(error, (asyncpg.QueryCanceledError, asyncpg.TooManyConnectionsError)):
-        return False
-    lost = (OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
-    return isinstance(error, lost) or (closed and isinstance(error, asyncpg.InterfaceError))
+    # An idle connection that was told of a shutdown and not yet of its end cannot begin anything: InternalClientError.
+    broken = isinstance(error, asyncpg.InternalClientError) and not isinstance(error, _STALE)
+    return broken or isinstance(error, _LOST) or (closed and isinstance(error, asyncpg.InterfaceError))
 
 
 def begins_anew(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it begins anew: PostgreSQL chose it as the loser, or a
     prepared statement had outlived a change of its table.
     """
-    stale = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
-    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, *stale))
+    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, *_STALE))
 
 
 def busy() -> Refusal:

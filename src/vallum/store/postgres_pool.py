@@ -8,18 +8,23 @@ open, is closed instead of lent again.
 2. Who finds none free waits in a queue of bounded length, for a bounded time.
 3. A connection that is lent for longer than the server itself would take is given up: its network is gone.
 4. When one turns out to be lost, those that lie idle are not trusted either: a server that was restarted took all.
+5. The log says once that the server is gone, and once that it is there again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final, NoReturn, final
 
+from vallum.refusals import Refusal
 from vallum.store.postgres_connection import busy, meaning
 from vallum.store.postgres_limits import PostgresLimits
+
+log = logging.getLogger(__name__)
 
 NEVER: Final = float("inf")
 
@@ -68,6 +73,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Lent | None]] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._running = False
+        self._is_down = False
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -158,7 +164,12 @@ class Pool:
                         return found
         except TimeoutError:
             raise busy() from None
+        except Refusal:
+            raise
         except Exception as error:
+            if not self._is_down:
+                self._is_down = True
+                log.exception("The database is not available.")
             raise meaning(error, closed=True, overdue=False) from error
 
     async def _turn(self) -> Lent | None:
@@ -192,6 +203,9 @@ class Pool:
             self._wake()
             raise
         self._all.add(lent)
+        if self._is_down:
+            self._is_down = False
+            log.info("The database is available again.")
         return lent
 
     async def _close(self, lent: Lent) -> None:
