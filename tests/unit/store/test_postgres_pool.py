@@ -214,6 +214,16 @@ async def test_a_script_cannot_go_on_after_a_violation(name: str) -> None:
         assert await database.read(Statement("SELECT * FROM kept", ())) == []
 
 
+async def test_a_connection_in_a_transaction_is_not_lent_again(name: str) -> None:
+    """Whoever gave it back like that: the next one has another."""
+    async with opened(name, PostgresLimits(connections=1)) as database:
+        lent = await database._pool.acquire(1.0)
+        await lent.connection.execute("BEGIN; INSERT INTO kept VALUES (1, 'x')")
+        database._pool.release(lent)
+        await database.write(sql("INSERT INTO kept VALUES (2, 'x')"))
+        assert await asked(name, "SELECT id FROM kept") == [(2,)]
+
+
 async def test_a_table_that_changes_under_a_prepared_statement(name: str) -> None:
     """Reads and writes prepare it anew, by themselves."""
     everything = Statement("SELECT * FROM kept", ())
@@ -338,14 +348,15 @@ async def _open(database: PostgresDatabase, closing: int) -> bool:
 
 async def test_a_cancelled_read_ends_in_the_server_too(name: str) -> None:
     """Its connection is not lent again, and another takes its place."""
-    async with opened(name, PATIENT) as database:
+    async with opened(name, PostgresLimits(connections=1, read_seconds=30.0)) as database:
+        before = (await database.read(MINE))[0][0]
         task = asyncio.create_task(database.read(SLEEP))
         assert await becomes(lambda: sleepers(name))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await becomes(lambda: _none(name))
-        assert await database.read(ONE)
+        assert (await database.read(MINE))[0][0] != before
 
 
 async def _none(name: str) -> bool:
