@@ -318,6 +318,8 @@ BACKLOG: Final = 1_024
 """Connections that the kernel keeps waiting."""
 STOP_SECONDS: Final = 35
 """A stop waits for running requests: a little longer than REQUEST_SECONDS."""
+COLLECTION_OBJECTS: Final = 10_000
+"""Objects that may be cycles, between two collections of the young (Python's 700 suits programs that make more cycles)."""
 JOURNAL_SECONDS: Final = 0.2
 """Between two writes of the log."""
 JOURNAL_LINES: Final = 20_000

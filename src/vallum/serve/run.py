@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -90,6 +90,7 @@ def options(settings: Settings, files: TlsFiles | None) -> dict[str, Any]:
         "uds": settings.unix_socket,
         "uds_permissions": SOCKET_MODE if settings.unix_socket else None,
         "interface": Interfaces.ASGI,
+        "loop": Loops.auto,  # uvloop where there is one
         "http": HTTPModes.http1,
         "websockets": False,
         "workers": settings.workers,
