@@ -258,6 +258,28 @@ def test_each_command_is_answered_as_promised(served: Demo) -> None:
                 assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_commands_of_the_readme_are_answered(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is made in the School's directory and reads articles and its limits; students are none of its business."""
+    blocks = re.findall(r"```sh\n(.*?)```", (HOME.parents[1] / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if "key add" in block]
+    making, *commands = block.splitlines()
+    made = re.fullmatch(
+        r"key=\$\(cd examples/school && \.\./\.\./\.venv/bin/vallum key add (.+) --data \.\./\.\./data\)", making
+    )
+    assert made
+    monkeypatch.chdir(HOME)
+    text = key(served.data, f"{made[1]} --data {served.data}")
+    trust = ssl.create_default_context(cafile=str(served.data / "dev-ca.pem"))
+    with httpx.Client(verify=trust, trust_env=False) as client:
+        answers = []
+        for command in commands:
+            assert "--cacert data/dev-ca.pem" in command
+            answers += sent(client, command.replace("8443", str(served.port)).replace("$key", text))
+    assert [answer.status_code for answer in answers] == [200, 200, 403]
+    assert len(answers[0].json()["items"]) == 3
+    assert answers[1].json()["policies"][0]["quota"] == 1000
+
+
 def test_a_crowd_gets_exactly_what_is_left(served: Demo, nearly_used_up: str) -> None:
     """Sixty requests at once over sixty connections, twelve units left: twelve answers, and 48 refusals by the hour."""
     trust = ssl.create_default_context(cafile=str(served.data / "dev-ca.pem"))
