@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from vallum.authorise.checks import check as check_api
-from vallum.cli.given import App, AsJson, Data, settings_of
+from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
-from vallum.declare.checks_finding import Finding
+from vallum.declare.app import API
+from vallum.declare.checks_finding import Finding, error
 from vallum.serve import posture
 from vallum.serve.database import dialect_of
+from vallum.serve.files import DATABASE_FILE
 from vallum.serve.load import load_api
+from vallum.serve.settings import Settings
+from vallum.store import migrations
+from vallum.store.errors import StoreError
+from vallum.store.principals import check_plans, plans
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +38,11 @@ def check(
 ) -> None:
     """Look at everything without serving it. Leaves with 1 when there is an error."""
     settings = settings_of(data=data, app=app, dev=dev)
+    api = load_api(settings.app)
     findings = [
-        *check_api(load_api(settings.app), dialect=dialect_of(settings.database)),
+        *check_api(api, dialect=dialect_of(settings.database)),
         *posture.findings(settings, time.time()),
+        *_accounts(api, settings),
     ]
     if as_json:
         show([asdict(finding) for finding in findings])
@@ -41,6 +50,18 @@ def check(
         _tell(findings)
     if any(strict or finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _accounts(api: API, settings: Settings) -> Iterator[Finding]:
+    """Tables of another version, and accounts that could not be served; nothing where there is no database yet."""
+    if settings.database is None and not (settings.data / DATABASE_FILE).exists():
+        return
+    try:
+        with database_of(settings) as database:
+            migrations.check(database.write(migrations.version), str(settings.database or settings.data))
+            check_plans(database.read(plans(database.dialect)), api.plans)
+    except StoreError as fault:
+        yield error(fault.identifier, fault.place, "The server would not start.", fault.mend)
 
 
 def _tell(findings: list[Finding]) -> None:

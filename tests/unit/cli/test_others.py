@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,30 @@ class Word(Base):
 api = API("Broken", roles=["reader"])
 api.resource(Word, allow("king", READ))
 """
+
+
+def test_accounts_without_their_plan_are_found_before_the_start(tmp_path: Path) -> None:
+    """`check` says what `serve` would stop at; before there is a database there is nothing to say."""
+    program = METERS.replace('roles=["reader"])', 'roles=["reader"], plans={"gold": Plan("9/s")})', 1)
+    program = program.replace("import API,", "import API, Plan,")
+    (tmp_path / "meters.py").write_text(program)
+
+    def checked() -> list[str]:
+        said = command("check", "--dev", "--json", cwd=tmp_path, VALLUM_APP="meters:api")
+        return [finding["identifier"] for finding in said.json() if finding["severity"] == "error"]
+
+    assert checked() == []
+    for arguments in (["db", "create", "--dev"], ["key", "add", "rich", "--plan", "gold"]):
+        assert command(*arguments, cwd=tmp_path, VALLUM_APP="meters:api").code == 0
+    assert checked() == []
+    with closing(sqlite3.connect(tmp_path / "data" / "vallum.db")) as connection:
+        connection.execute("UPDATE vallum_principal SET plan = 'silver' WHERE id = 'rich'")
+        connection.commit()
+    assert checked() == ["account-plan"]
+    said = command("check", "--dev", cwd=tmp_path, VALLUM_APP="meters:api")
+    assert "account 'rich'" in said.out
+    (tmp_path / "data" / "vallum.db").write_bytes(b"")
+    assert checked() == ["schema-missing"]
 
 
 def test_check_and_serve_stop_at_a_rule_for_nobody(tmp_path: Path) -> None:
