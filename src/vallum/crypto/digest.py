@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from hashlib import sha256
 
 from vallum.crypto import base64url
@@ -39,3 +40,8 @@ def hex256(data: bytes) -> str:
 def mark48(data: bytes) -> str:
     """The first 48 bits of SHA-256 as 8 characters: enough to say which of a few texts changed, not to rely on alone."""
     return base64url.encode(sha256(data).digest()[:_MARK_BYTES])
+
+
+def csp_hash(inline: str) -> str:
+    """The source expression that lets a page have this inline style or script (CSP Level 3, §2.3.1)."""
+    return f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"

@@ -17,6 +17,7 @@ from vallum.crypto.sealed import Sealer
 from vallum.declare.app import API
 from vallum.declare.plan import OAUTH_PLAN
 from vallum.declare.route import Kind, Route, Verb
+from vallum.docs.problems import problem_routes
 from vallum.edge.cors import Cors
 from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
@@ -119,7 +120,9 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     oauth = _authorization_server(database, keyring, place.public_url, limiter)
     pipeline = Pipeline(
         edge=Edge(
-            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring), *oauth_routes(oauth, api.title)]),
+            routes=RouteTable(
+                [*api.routes.values(), *own_routes(api, place, keyring), *oauth_routes(oauth, api.title)]
+            ),
             hosts=allowed_hosts(place.allowed_hosts),
             limiter=limiter,
             request_id=request_id,
@@ -146,10 +149,11 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     return Service(api, pipeline, database, keyring, counters, clock)
 
 
-def own_routes(api: API, keyring: Keyring) -> list[Route]:
+def own_routes(api: API, place: Place, keyring: Keyring) -> list[Route]:
     """What Vallum itself answers, on the same path as everything else."""
     return [
         limits_route(api),
+        *problem_routes(api.title, place.public_url),
         Route(
             path=JWKS,
             kind=Kind.BUILT_IN,

@@ -30,3 +30,8 @@ def test_a_fingerprint_knows_where_its_texts_are_cut(first: list[bytes], second:
     assert (digest.fingerprint(*first) == digest.fingerprint(*second)) is (first == second)
     joined = b"".join(first)
     assert digest.fingerprint(joined) != digest.fingerprint(joined, b"")
+
+
+def test_the_hash_of_an_inline_style() -> None:
+    """The same digest of "abc", in base64 with its padding and between quotes, as a policy names it."""
+    assert digest.csp_hash("abc") == "'sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0='"

@@ -1,0 +1,1 @@
+"""Pages: what each refusal means, and who may do what."""
