@@ -280,6 +280,8 @@ AUDIT_LATE_SEGMENTS: Final = 2_000
 """Newest segments looked through for such ids: 60 s of 10,000 writes a second make 1,200."""
 AUDIT_LATE_IDS: Final = 10_000
 """Missing ids that are asked for, the newest ones; those of rolled-back writes are among them."""
+AUDIT_STOP_SEGMENTS: Final = 100
+"""Segments that a stop still seals (about a second); the rest is sealed after the next start."""
 AUDIT_DENIAL_SECONDS: Final = 60.0
 """Refusals are counted this long and then written; a crash loses at most this much of them."""
 AUDIT_DENIALS_KNOWN: Final = 256

@@ -14,12 +14,14 @@ from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar, final
 
 from vallum import defaults
+from vallum.audit.denials import STATUSES, Denials
 from vallum.authenticate.stage import Authenticator, Identified, authenticate
 from vallum.authorise.stage import Authorised, Policy, authorise
+from vallum.edge.proxy import client_address
 from vallum.edge.stage import Admitted, Edge, Preflight, admit, error_form
 from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
-from vallum.refusals import BUSY, INTERNAL, Refusal
+from vallum.refusals import BUSY, INTERNAL, Reason, Refusal
 from vallum.request import Receive, Replayable
 from vallum.respond.stage import Reply, Response, Ticket, behind, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, counted_already, throttle
@@ -51,6 +53,7 @@ class Pipeline:
     execution: Execution
     response: Response
     journal: Journal
+    denials: Denials
 
 
 async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline, now: float) -> Reply:
@@ -63,8 +66,10 @@ async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline,
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
         pipeline.journal.failed(passage.request_id, error)
         reply = passage.refused(Refusal(INTERNAL))
-    if passage.refusal is not None and passage.short_body:
-        await passage.receive.drain(defaults.DRAIN_SECONDS)
+    if passage.refusal is not None:
+        passage.count(passage.refusal.reason)
+        if passage.short_body:
+            await passage.receive.drain(defaults.DRAIN_SECONDS)
     pipeline.journal.answered(passage, reply)
     return reply
 
@@ -158,3 +163,23 @@ class Passage:
         edge, response = self.pipeline.edge, self.pipeline.response
         self.request_id = self.request_id or edge.request_id()
         return refuse(refusal, self.ticket, self.request_id, self.now, response, error_form(self.scope, edge))
+
+    def count(self, reason: Reason) -> None:
+        """Count a refusal for the audit: by caller, or by address where the caller is not known."""
+        if reason.status not in STATUSES:
+            return
+        ticket = self.ticket
+        metered = ticket.metered if isinstance(ticket, Authorised) else ticket
+        identified = metered.identified if isinstance(metered, Metered) else metered
+        admitted = identified.admitted if isinstance(identified, Identified) else identified
+        principal = identified.principal.id if isinstance(identified, Identified) else None
+        address = self._peer() if admitted is None else admitted.request.address
+        route = None if admitted is None or admitted.route is None else admitted.route.path
+        self.pipeline.denials.refused(reason.code, principal, address, route, self.request_id, self.now)
+
+    def _peer(self) -> str:
+        """The address of a request that the first stage refused; empty when nobody trustworthy says it."""
+        try:
+            return client_address(self.scope, self.pipeline.edge.proxy)
+        except Refusal:
+            return ""

@@ -71,24 +71,16 @@ class Denials:
         self._lost: Count | None = None
 
     def refused(
-        self,
-        status: int,
-        code: str,
-        principal: str | None,
-        address: str,
-        route: str | None,
-        request_id: str,
-        now: float,
+        self, code: str, principal: str | None, address: str, route: str | None, request_id: str, now: float
     ) -> None:
-        """Count one refusal.
+        """Count one refusal of `STATUSES`.
 
         Args:
             principal: None for a caller that is not known; then the address stands for it.
             now: Unix seconds.
         """
-        if status in STATUSES:
-            who = address_key(address) if principal is None else principal
-            self._add(Kind(principal is not None, who, route or ANY, code), Count(1, now, now, request_id))
+        who = address_key(address) if principal is None else principal
+        self._add(Kind(principal is not None, who, route or ANY, code), Count(1, now, now, request_id))
 
     def take(self) -> list[tuple[Kind | None, Count]]:
         """What was counted since it was last taken; None stands for what was lost."""

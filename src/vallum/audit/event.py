@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
+
+from vallum.declare.accounts import RESERVED
+
+OPERATOR: Final = f"{RESERVED}operator"
+"""Who a command stands for: no account has such a name."""
+SERVER: Final = f"{RESERVED}server"
+"""Who does what no request and no command asked for, such as retention."""
 
 
 @final

@@ -6,7 +6,7 @@ Both lie in files beside the other keys and never in the database: who can write
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,22 +22,33 @@ PRIVATE_FILE: Final = "audit.pem"
 PUBLIC_FILE: Final = "audit.jwks"
 
 
-def make(folder: Path, passphrase: bytes | None, *, trusted: list[Mapping[str, str]] | None = None) -> SigningKey:
-    """A new key in place of the present one; returns it.
+def make(folder: Path, passphrase: bytes | None) -> SigningKey:
+    """A new key in place of the present one, whose public half stays trusted; returns it.
 
     The public half is written first: a checkpoint that nobody can verify would look like a forged one.
 
     Args:
         folder: `<data>/keys`.
         passphrase: of the private file, when there is a master key.
-        trusted: public keys from before; those in the folder when omitted.
     """
     key = signing_key.generate(ALGORITHM)
-    before = public_jwks(folder) if trusted is None else trusted
-    content = json.dumps({"keys": [*before, dict(key.public_jwk)]}, indent=1).encode() + b"\n"
-    write_secret(folder / PUBLIC_FILE, content, replace=True)
+    _publish(folder, [*public_jwks(folder), key.public_jwk])
     write_secret(folder / PRIVATE_FILE, key.private_pem(passphrase), replace=True)
     return key
+
+
+def ensure(folder: Path, passphrase: bytes | None, *, signed: bool) -> SigningKey:
+    """The present key; the first one is made.
+
+    Args:
+        signed: there is a checkpoint: then its key was here, and its loss is told rather than papered over.
+
+    Raises:
+        StoreError: `audit-key-missing`, `audit-key`.
+    """
+    if not signed and not (folder / PRIVATE_FILE).exists():
+        return make(folder, passphrase)
+    return load(folder, passphrase)
 
 
 def load(folder: Path, passphrase: bytes | None) -> SigningKey:
@@ -54,6 +65,16 @@ def load(folder: Path, passphrase: bytes | None) -> SigningKey:
         raise StoreError("audit-key-missing", str(path), mend) from None
     except BadKey as error:
         raise StoreError("audit-key", str(path), f"{error.detail}; `vallum audit rekey` makes another.") from None
+
+
+def trust_only(folder: Path, key: SigningKey) -> None:
+    """Believe no other key any more."""
+    _publish(folder, [key.public_jwk])
+
+
+def _publish(folder: Path, jwks: Iterable[Mapping[str, str]]) -> None:
+    content = json.dumps({"keys": [dict(jwk) for jwk in jwks]}, indent=1).encode() + b"\n"
+    write_secret(folder / PUBLIC_FILE, content, replace=True)
 
 
 def public_jwks(folder: Path) -> list[Mapping[str, str]]:

@@ -36,7 +36,7 @@ _RECENT: Final = each_dialect(
 # Only PostgreSQL has late entries (`LATE`), so this is written in its words alone.
 _LATE: Final = render(sql(SELECT, " WHERE id = ANY(", Param("ids"), "::bigint[]) ORDER BY id"), "postgresql")
 _META: Final = each_dialect("SELECT value FROM vallum_meta WHERE key = ", Param("key"))
-_SET_META: Final = each_dialect(
+SET_META: Final = each_dialect(
     *("INSERT INTO vallum_meta (key, value) VALUES (", Param("key"), ", ", Param("value"), ")"),
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
 )
@@ -86,7 +86,7 @@ def newest(dialect: DialectName) -> Script[str | None]:
 
 def keep(checkpoint: str, dialect: DialectName) -> Script[None]:
     """Put a checkpoint in the place of the one before it."""
-    yield _SET_META[dialect].bind({"key": CHECKPOINT, "value": checkpoint})
+    yield SET_META[dialect].bind({"key": CHECKPOINT, "value": checkpoint})
 
 
 def pruned_through(keys: KeySet, dialect: DialectName) -> Script[int]:

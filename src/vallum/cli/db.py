@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.audit.operator import Deed
+from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show
 from vallum.serve.create import create_database
 from vallum.serve.database import address_of
@@ -17,6 +18,7 @@ from vallum.serve.load import load_api
 from vallum.serve.master_key import read_master_key
 from vallum.serve.tls import development_files
 from vallum.store import migrations
+from vallum.store.schema import meta
 
 commands = typer.Typer(help="The database of a data directory, or of a server.", no_args_is_help=True)
 
@@ -56,12 +58,18 @@ def create(
         typer.echo(f"Made {address or settings.data / DATABASE_FILE}; accounts: {accounts}.")
 
 
+def _migrated(versions: tuple[int, int]) -> Deed | None:
+    if versions[0] == versions[1]:
+        return None
+    return Deed("db migrate", meta.name, note=dict(zip(("before", "after"), versions, strict=True)))
+
+
 @commands.command()
 def migrate(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """Bring Vallum's own tables to this version; the application's are its own affair."""
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        before, after = database.write(migrations.migrate())
+        before, after = done(database, _migrated, migrations.migrate())
     if as_json:
         show({"before": before, "after": after})
     else:

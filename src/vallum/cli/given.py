@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from vallum.audit.operator import Deed, recorded
 from vallum.serve.database import address_of, command_database
 from vallum.serve.settings import Settings, load
-from vallum.store.ports import CommandDatabase
+from vallum.store.ports import CommandDatabase, Script
+
+T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Data = Annotated[
@@ -34,3 +39,8 @@ def database_of(settings: Settings) -> CommandDatabase:
         StoreError: it is missing or open to others, or cannot be reached.
     """
     return command_database(address_of(settings), settings.data)
+
+
+def done(database: CommandDatabase, deed: Callable[[T], Deed | None], script: Callable[[], Script[T]]) -> T:
+    """Write, with the entry of the audit that says what was done, from the script's outcome."""
+    return database.write(recorded(deed, script, time.time(), database.dialect))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from ipaddress import IPv6Network, ip_network
 from typing import Annotated, Final
@@ -13,7 +13,8 @@ from typing import Annotated, Final
 import typer
 
 from vallum import defaults
-from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.audit.operator import Deed
+from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show, table, time_text
 from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
 from vallum.crypto import api_key
@@ -21,7 +22,7 @@ from vallum.crypto.access_token import checked_scopes
 from vallum.crypto.api_key import NewKey
 from vallum.declare.accounts import Account, checked_account
 from vallum.serve.load import load_api
-from vallum.store import api_keys
+from vallum.store import api_keys, schema
 from vallum.store.api_keys import Limits
 
 commands = typer.Typer(
@@ -68,7 +69,9 @@ def add(
     limits = Limits(scopes_of(scope or ()), networks_of(address or ()), None if life is None else int(now) + life)
     made = api_key.generate()
     with database_of(settings) as database:
-        database.write(api_keys.add(account, made, limits, now, database.dialect))
+        note = {"roles": sorted(account.roles), "plan": account.plan, "expires": limits.expires}
+        adding = api_keys.add(account, made, limits, now, database.dialect)
+        done(database, lambda _: _deed("add", name, [made.identifier], note), adding)
     _handed(name, made, limits.expires, as_json=as_json)
 
 
@@ -103,7 +106,8 @@ def rotate(
     made = api_key.generate()
     rotating = partial(api_keys.rotate, overlap_seconds=overlap_seconds, life_seconds=life)
     with database_of(settings) as database:
-        until = database.write(rotating(name, made, time.time(), database.dialect))
+        script = rotating(name, made, time.time(), database.dialect)
+        until = done(database, lambda until: _deed("rotate", name, [made.identifier], {"expires": until}), script)
     _handed(name, made, until, as_json=as_json)
 
 
@@ -123,12 +127,18 @@ def revoke(
         )
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        revoked = database.write(api_keys.revoke(name, time.time(), database.dialect, one))
+        revoking = api_keys.revoke(name, time.time(), database.dialect, one)
+        revoked = done(database, lambda revoked: _deed("revoke", name, revoked, {}), revoking)
     if as_json:
         show({"name": name, "revoked": revoked})
     else:
         left = "has no valid key any more" if one is None else "has its other keys as before"
         typer.echo(f"{name} {left}; revoked: {', '.join(revoked)}.")
+
+
+def _deed(word: str, name: str, identifiers: Sequence[str], note: Mapping[str, object]) -> Deed:
+    """For the audit: whose keys, and which."""
+    return Deed(f"key {word}", schema.api_key.name, {"principal": name}, note={"keys": identifiers, **note})
 
 
 def span(text: str, option: str) -> int:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.audit.operator import Deed
+from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show, table
 from vallum.serve import keyring
 from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import KeyState
 from vallum.serve.master_key import read_master_key
 from vallum.store.ports import CommandDatabase
+from vallum.store.schema import signing_key
 
 commands = typer.Typer(help="The keys that sign access tokens.", no_args_is_help=True)
 
@@ -39,7 +42,7 @@ def rotate(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     settings = settings_of(data=data, app=app)
     passphrase = read_master_key(settings.master_key_file)
     with database_of(settings) as database:
-        kid = database.write(keyring.rotate(settings.data / KEYS_FOLDER, time.time(), database.dialect, passphrase))
+        kid = _rotated(database, settings.data / KEYS_FOLDER, passphrase)
     if as_json:
         show({"kid": kid})
     else:
@@ -57,16 +60,23 @@ def revoke(
     settings = settings_of(data=data, app=app)
     passphrase = read_master_key(settings.master_key_file)
     with database_of(settings) as database:
-        database.write(keyring.revoke(kid, time.time(), database.dialect))
+        done(database, lambda _: _deed("revoke", kid), keyring.revoke(kid, time.time(), database.dialect))
         made = None
         if not any(state.signs for state in _states(database)):
-            made = database.write(
-                keyring.rotate(settings.data / KEYS_FOLDER, time.time(), database.dialect, passphrase)
-            )
+            made = _rotated(database, settings.data / KEYS_FOLDER, passphrase)
     if as_json:
         show({"revoked": kid, "made": made})
     else:
         typer.echo(f"{kid} and its tokens are void.{f' New tokens are signed by {made}.' if made else ''}")
+
+
+def _rotated(database: CommandDatabase, folder: Path, passphrase: bytes | None) -> str:
+    rotating = keyring.rotate(folder, time.time(), database.dialect, passphrase)
+    return done(database, lambda kid: _deed("rotate", kid), rotating)
+
+
+def _deed(word: str, kid: str) -> Deed:
+    return Deed(f"keys {word}", signing_key.name, {"kid": kid})
 
 
 def _states(database: CommandDatabase) -> list[KeyState]:

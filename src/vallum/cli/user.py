@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from vallum import defaults
-from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.audit.operator import Deed
+from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show, table
 from vallum.crypto.password import hash_password
 from vallum.declare.accounts import Account, AttributeValue, checked_account
@@ -25,6 +26,7 @@ from vallum.store import principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Row, Script
 from vallum.store.principals import Change
+from vallum.store.schema import principal
 
 commands = typer.Typer(help="Accounts; a change counts from the next request on.", no_args_is_help=True)
 
@@ -65,7 +67,8 @@ def add(
         if database.read(principals.one_account(name, database.dialect)):
             raise StoreError("account-exists", name, "Change it, or use another name.")
         hashed = None if no_password else _hashed(_password(from_stdin=password_stdin))
-        database.write(principals.add(account, "user", time.time(), database.dialect, hashed))
+        deed = _deed("add", name, roles=sorted(account.roles), plan=account.plan, password=hashed is not None)
+        done(database, lambda _: deed, principals.add(account, "user", time.time(), database.dialect, hashed))
     _told(settings, name, "is made", as_json=as_json)
 
 
@@ -116,28 +119,37 @@ def change(
         )
         return (yield from changing())
 
+    given = {"roles": None if role is None else sorted(role), "plan": plan}
+    attributes = sorted({*set_, *removed})
     with database_of(settings) as database:
-        database.write(partial(script, database.dialect))
+        done(
+            database,
+            lambda _: _deed("change", name, **given, attributes=attributes or None),
+            partial(script, database.dialect),
+        )
     _told(settings, name, "is changed", as_json=as_json)
 
 
 @commands.command()
 def disable(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """It is unknown from the next request on."""
-    _change(partial(principals.disable, name), name, "is disabled", settings_of(data=data, app=app), as_json=as_json)
+    settings = settings_of(data=data, app=app)
+    _change("disable", partial(principals.disable, name), name, "is disabled", settings, as_json=as_json)
 
 
 @commands.command()
 def enable(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """Undo `disable`."""
-    _change(partial(principals.enable, name), name, "is enabled", settings_of(data=data, app=app), as_json=as_json)
+    settings = settings_of(data=data, app=app)
+    _change("enable", partial(principals.enable, name), name, "is enabled", settings, as_json=as_json)
 
 
 @commands.command("revoke-tokens")
 def revoke_tokens(name: Name, data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     """Void every token that it was given until now."""
     revoking = partial(principals.revoke_tokens, name, time.time())
-    _change(revoking, name, "has no valid token any more", settings_of(data=data, app=app), as_json=as_json)
+    settings = settings_of(data=data, app=app)
+    _change("revoke-tokens", revoking, name, "has no valid token any more", settings, as_json=as_json)
 
 
 def attributes_of(api: API, given: Sequence[str]) -> dict[str, AttributeValue]:
@@ -191,17 +203,23 @@ def _hashed(password: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def _deed(word: str, name: str, **given: object) -> Deed:
+    """For the audit: which account, and what it was given; of attributes the names."""
+    note = {key: value for key, value in given.items() if value is not None}
+    return Deed(f"user {word}", principal.name, {"id": name}, tuple(note), note or None)
+
+
 def _change(
-    changing: Callable[[DialectName], Change], name: str, done: str, settings: Settings, *, as_json: bool
+    word: str, changing: Callable[[DialectName], Change], name: str, told: str, settings: Settings, *, as_json: bool
 ) -> None:
     with database_of(settings) as database:
-        database.write(changing(database.dialect))
-    _told(settings, name, done, as_json=as_json)
+        done(database, lambda _: _deed(word, name), changing(database.dialect))
+    _told(settings, name, told, as_json=as_json)
 
 
-def _told(settings: Settings, name: str, done: str, *, as_json: bool) -> None:
+def _told(settings: Settings, name: str, told: str, *, as_json: bool) -> None:
     if not as_json:
-        typer.echo(f"{name} {done}.")
+        typer.echo(f"{name} {told}.")
         return
     with database_of(settings) as database:
         show(described(database.read(principals.one_account(name, database.dialect))[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from vallum.declare.errors import DeclarationError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from vallum.declare.app import API
 
 AttributeValue = int | str | bool
+RESERVED: Final = "vallum:"
+"""How no account's name begins: the audit names by it what no account did."""
 
 
 @final
@@ -60,6 +62,8 @@ def checked_account(api: API, account: Account) -> Account:
     place = f"account {account.name!r}"
     if not 1 <= len(account.name) <= 200 or not account.name.isascii() or not account.name.isprintable():
         raise DeclarationError("account-name", place, "Use 1 to 200 printable ASCII characters.")
+    if account.name.startswith(RESERVED):
+        raise DeclarationError("account-name", place, f"Names that begin with {RESERVED} are not for accounts.")
     unknown = account.roles - set(api.roles)
     if unknown:
         raise DeclarationError("account-role", place, f"Unknown roles {sorted(unknown)}; known are {list(api.roles)}.")

@@ -1,4 +1,4 @@
-"""Makes a data directory: the database with its tables and accounts, the signing key, the cursor's secret."""
+"""Makes a data directory: the database with its tables and accounts, the signing key, the cursor's secret, the audit's key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from vallum.audit import keys as audit_keys
 from vallum.declare.app import API
 from vallum.serve.database import command_database, dialect_of
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
@@ -62,6 +63,7 @@ def create_database(
         accounts = database.write(script)
         database.analyze()
     cursor_secret(data / KEYS_FOLDER)
+    audit_keys.ensure(data / KEYS_FOLDER, passphrase, signed=False)
     return accounts
 
 

@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     master_key_file: Path | None = Field(
         default=None, description="File, mode 0600, whose content encrypts the signing keys at rest."
     )
+    audit_retention_days: int | None = Field(
+        default=None, ge=1, description="Entries of the audit that were sealed longer ago are removed. By default none."
+    )
     ops_port: int = Field(
         default_factory=lambda data: data["port"] + 1 if data["port"] < 65535 else data["port"] - 1,
         ge=0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 from vallum import defaults
+from vallum.audit.denials import Denials
 from vallum.authenticate.stage import Authenticator
 from vallum.authorise.stage import Policy
 from vallum.crypto.random import request_id
@@ -32,6 +33,7 @@ from vallum.oauth.server import JWKS, RESOURCE_METADATA, AuthorizationServer
 from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
+from vallum.serve.audit_sealer import AuditSealer
 from vallum.serve.counters import WriteBehind
 from vallum.serve.database import served_database
 from vallum.serve.files import KEYS_FOLDER
@@ -66,6 +68,7 @@ class Place:
     address_per_second: float = defaults.ADDRESS_PER_SECOND
     address_burst: int = defaults.ADDRESS_BURST
     passphrase: bytes | None = None
+    audit_retention_days: int | None = None
 
 
 @final
@@ -78,10 +81,11 @@ class Service:
     database: ServedDatabase
     keyring: Keyring
     counters: WriteBehind
+    audit: AuditSealer
     clock: Clock
 
     async def start(self) -> None:
-        """Open the store, take the counters up again, call the application's starters.
+        """Open the store, take the counters up again, begin to seal, call the application's starters.
 
         Raises:
             StoreError: the store is missing, open to others or of another version, or an account has an unknown plan.
@@ -90,6 +94,7 @@ class Service:
         try:
             check_plans(await self.database.read(plans(self.database.dialect)), self.api.plans)
             await self.counters.start(self.clock())
+            await self.audit.start()
             for starter in self.api.starters:
                 await _called(starter)
         except Exception:
@@ -97,13 +102,14 @@ class Service:
             raise
 
     async def stop(self) -> None:
-        """Call the stoppers, write the counters, finish the queued writes, close."""
+        """Call the stoppers, write the counters, seal the audit, finish the queued writes, close."""
         for stopper in self.api.stoppers:
             await _called(stopper)
         await self._close()
 
     async def _close(self) -> None:
         await self.counters.stop()
+        await self.audit.stop()
         await self.database.stop()
 
 
@@ -144,9 +150,19 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             date=HttpDate(),
         ),
         journal=journal,
+        denials=Denials(),
     )
     counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal, clock)
-    return Service(api, pipeline, database, keyring, counters, clock)
+    audit = AuditSealer(
+        pipeline.denials,
+        database,
+        journal,
+        clock,
+        place.data,
+        passphrase=place.passphrase,
+        retention_days=place.audit_retention_days,
+    )
+    return Service(api, pipeline, database, keyring, counters, audit, clock)
 
 
 def own_routes(api: API, place: Place, keyring: Keyring) -> list[Route]:

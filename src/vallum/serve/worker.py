@@ -58,6 +58,7 @@ def place_of(settings: Settings) -> Place:
         address_per_second=settings.address_per_second,
         address_burst=settings.address_burst,
         passphrase=read_master_key(settings.master_key_file),
+        audit_retention_days=settings.audit_retention_days,
     )
 
 

@@ -153,6 +153,9 @@ class CommandDatabase(AbstractContextManager["CommandDatabase"], Protocol):
     def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""
 
+    def look(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script that only reads, on one snapshot, without keeping a server from writing."""
+
     def analyze(self) -> None:
         """Count what is in the tables, so that the right index is chosen; after seeding."""
 

@@ -33,6 +33,7 @@ _COMMAND_LIMITS: Final = PostgresLimits(connections=1, read_seconds=0, write_sec
 _SERVER: Final = Statement(
     "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery()", ()
 )
+_SNAPSHOT: Final = Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", ())
 
 
 @final
@@ -113,6 +114,22 @@ class PostgresDatabase:
                 return await self._transactions.run(script)
         raise busy()
 
+    async def look(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script that only reads, on one snapshot.
+
+        Raises:
+            Refusal: BUSY: the connection was lost; what the script has given out already is not given out twice.
+        """
+
+        def reading() -> Script[T]:
+            yield _SNAPSHOT
+            return (yield from script())
+
+        try:
+            return await self._transactions.run(reading)
+        except Again as error:
+            raise busy() from error
+
     async def load(self, name: str, token_id: str = "") -> Principal | None:
         """The principal, or None when it is unknown or disabled, or the access token of this `jti` is revoked."""
         rows = await self.read(principals.load(name, "postgresql", token_id))
@@ -170,6 +187,10 @@ class PostgresCommands:
         except asyncpg.UndefinedTableError as error:
             mend = "A table is missing. `vallum db create` makes them; later ones of the application are yours to make."
             raise StoreError("schema-missing", str(self._address), mend) from error
+
+    def look(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script that only reads, on one snapshot, without keeping a server from writing."""
+        return self._told(self._database.look(script))
 
     def analyze(self) -> None:
         """Count what is in the tables, so that PostgreSQL chooses the right index; after seeding."""

@@ -103,9 +103,9 @@ class SqliteFile:
         """Run one SELECT."""
         return self._transactions.read(statement)
 
-    def look(self, script: Script[T]) -> T:
-        """Run a script that only reads on one snapshot, without keeping a server from writing."""
-        return look(self._path, script)
+    def look(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script that only reads, on one snapshot, without keeping a server from writing."""
+        return look(self._path, script())
 
     def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""

@@ -73,7 +73,7 @@ def make(data: Path) -> SigningKey:
 def checked(data: Path, outside: Mapping[str, str] | None = None, now: float = NOW) -> Report:
     """What a verification says."""
     with SqliteFile(data / "vallum.db") as file:
-        return file.look(verify(keys.key_set(keys.public_jwks(data / "keys")), outside or {}, "sqlite", now))
+        return file.look(lambda: verify(keys.key_set(keys.public_jwks(data / "keys")), outside or {}, "sqlite", now))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def exported(data: Path) -> list[bytes]:
     """The lines of an export."""
     content = io.BytesIO()
     with SqliteFile(data / "vallum.db") as file:
-        assert file.look(export(content.write, "sqlite")) == Exported(3, 12, 2)
+        assert file.look(lambda: export(content.write, "sqlite")) == Exported(3, 12, 2)
     return content.getvalue().splitlines(keepends=True)
 
 
@@ -210,4 +210,4 @@ def test_what_cannot_be_read_is_not_exported(data: Path) -> None:
     with tampering(data) as connection:
         connection.execute("UPDATE vallum_audit_segment SET ids = 'all' WHERE number = 2")
     with SqliteFile(data / "vallum.db") as file, pytest.raises(StoreError, match="audit-broken: segment 2"):
-        file.look(export(io.BytesIO().write, "sqlite"))
+        file.look(lambda: export(io.BytesIO().write, "sqlite"))

@@ -25,13 +25,14 @@ def files(place: Path) -> set[str]:
 
 
 def test_it_makes_everything_that_is_needed(tmp_path: Path) -> None:
-    """Both sorts of tables, the accounts, a signing key, the cursors' secret; for the owner alone; without seed no rows."""
+    """Both sorts of tables, the accounts, the keys, the cursors' secret; for the owner alone; without seed no rows."""
     said = command("db", "create", "--json", cwd=tmp_path)
     assert said.json() == {"data": "data", "accounts": 2, "seeded": False, "development": False}
     assert rows(tmp_path, "SELECT id FROM vallum_principal ORDER BY id") == [("rita",), ("will",)]
     assert rows(tmp_path, "SELECT count(*) FROM notes") == [(0,)]
     ((kid,),) = rows(tmp_path, "SELECT kid FROM vallum_signing_key")
-    assert files(tmp_path) == {"data/vallum.db", "data/keys/secret", f"data/keys/{kid}.pem"}
+    keys = {f"data/keys/{name}" for name in ("secret", f"{kid}.pem", "audit.pem", "audit.jwks")}
+    assert files(tmp_path) == {"data/vallum.db", *keys}
     for path in tmp_path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 

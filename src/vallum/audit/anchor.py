@@ -1,0 +1,64 @@
+"""The newest checkpoint beside the database: who can only write in the database cannot replace the chain unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from vallum.audit.checkpoint import verified
+from vallum.audit.seal import newest
+from vallum.crypto.errors import NotAuthentic
+from vallum.crypto.jwk import KeySet
+from vallum.crypto.keyfile import read_secret, write_secret
+from vallum.declare.dialect import DialectName
+from vallum.store.errors import StoreError
+from vallum.store.ports import Script
+from vallum.store.sql import Param, each_dialect
+
+FILE: Final = "audit.checkpoint"
+_HASH: Final = each_dialect("SELECT hash FROM vallum_audit_segment WHERE number = ", Param("number"))
+
+
+def kept(data: Path) -> str | None:
+    """The checkpoint that was kept in the data directory, or None.
+
+    Raises:
+        BadKey: others may write it.
+    """
+    try:
+        return read_secret(data / FILE).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def keep(data: Path, checkpoint: str) -> None:
+    """Put a newer one in its place."""
+    write_secret(data / FILE, checkpoint.encode() + b"\n", replace=True)
+
+
+def follow(before: str | None, keys: KeySet, dialect: DialectName) -> Script[str | None]:
+    """The newest checkpoint, if the chain still has what was signed before; None when it is the same, or there is none.
+
+    Args:
+        before: the one that was kept.
+
+    Raises:
+        StoreError: `audit-replaced`.
+    """
+    try:
+        signed = None if before is None else verified(before, keys)
+        text = yield from newest(dialect)
+        if text is not None:
+            verified(text, keys)
+    except NotAuthentic:
+        raise _replaced() from None
+    if signed is not None and signed.segment:
+        rows = yield _HASH[dialect].bind({"number": signed.segment})
+        if not rows or rows[0][0] != signed.hash:
+            raise _replaced()
+    return None if text == before else text
+
+
+def _replaced() -> StoreError:
+    mend = "The chain is not the one that was signed: `vallum audit verify` says more. The file stays as evidence."
+    return StoreError("audit-replaced", FILE, mend)
