@@ -56,6 +56,9 @@ def check_rows(server: Served, asked: list[Asked]) -> None:
     assert {count for _, count in written} == {1}
     assert rows(server, "SELECT count(*) FROM vallum_audit") == [(len(written),)]
     assert rows(server, "PRAGMA integrity_check") == [("ok",)]
+    audit = server.run("audit", "verify", "--json")
+    assert audit.code == 0, audit.out
+    assert audit.json()["entries"] + audit.json()["unsealed"] >= len(written)
 
 
 def check_counters(server: Served, asked: list[Asked], kills: list[float]) -> None:

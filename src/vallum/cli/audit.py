@@ -78,7 +78,9 @@ def verify(
         list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may be repeated.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="An export instead of the database.")] = None,
-    trusted: Annotated[Path | None, typer.Option("--keys", help="The audit's public keys, kept elsewhere.")] = None,
+    trusted: Annotated[
+        Path | None, typer.Option("--trust", help="A file of the audit's public keys (`audit key`), kept elsewhere.")
+    ] = None,
     data: Data = None,
     app: App = None,
     as_json: AsJson = False,
@@ -88,7 +90,7 @@ def verify(
     public = _public(settings, trusted)
     outside = {str(path): _read(path).decode("ascii", "replace") for path in checkpoint or ()}
     if file is not None:
-        with file.open("rb") as lines:
+        with _opened(file) as lines:
             report = verify_file(lines, public, outside)
     else:
         kept = anchor.kept(settings.data)
@@ -210,8 +212,13 @@ def _public(settings: Settings, file: Path | None) -> KeySet:
 
 
 def _read(path: Path) -> bytes:
+    with _opened(path) as file:
+        return file.read()
+
+
+def _opened(path: Path) -> BinaryIO:
     try:
-        return path.read_bytes()
+        return path.open("rb")
     except OSError as error:
         raise StoreError("file-unreadable", str(path), f"{error.strerror}.") from None
 

@@ -1,0 +1,192 @@
+"""The audit of a running service: refusals are counted, what was committed is sealed, and a stop leaves nothing open."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.path.conftest import As
+from tests.path.small import NOON, Clock, api
+
+from tests import stores
+from vallum import defaults
+from vallum.audit import anchor, keys
+from vallum.audit.fault import Report
+from vallum.audit.verify import verify
+from vallum.serve.database import command_database
+from vallum.store.errors import StoreError
+from vallum.store.ports import Script, Statement
+from vallum.store.postgres_address import parse
+from vallum.testing import Client
+
+pytestmark = pytest.mark.stores(stores.SQLITE, stores.POSTGRESQL)
+
+REFUSED = "SELECT principal, resource, note FROM vallum_audit WHERE verb = 'refuse' ORDER BY id"
+ADDRESS = "192.0.2.1"
+"""Of the client."""
+
+
+def verified(data: Path, now: float) -> Report:
+    """What a verification says, with the checkpoint that is kept in the directory."""
+    url = stores.database_of(data)
+    kept = anchor.kept(data)
+    trusted = keys.key_set(keys.public_jwks(data / "keys"))
+    with command_database(None if url is None else parse(url), data) as database:
+        checkpoints = {} if kept is None else {"kept": kept}
+        return database.look(lambda: verify(trusted, checkpoints, database.dialect, now))
+
+
+def refused(data: Path) -> list[tuple[str | None, str, Mapping[str, Any]]]:
+    """The entries about refusals: caller, route, note."""
+    return [(who, route, json.loads(note)) for who, route, note in stores.rows(data, REFUSED)]
+
+
+def round_of(client: Client, now: float, *, last: bool = False) -> None:
+    """What the service does by itself at that time."""
+    client._running.run(client.service.audit.round(now, last=last))
+
+
+def test_refusals_are_counted_by_caller_route_and_reason(client: As, data: Path, clock: Clock) -> None:
+    """A minute of them is an entry each, with the last request; what says nothing of the caller is not counted."""
+    rita, stranger = client("rita"), client(None)
+    last = [rita.delete("/books/1"), rita.delete("/books/2"), rita.get("/books/999")][1]
+    rita.get("/nowhere")
+    stranger.get("/books")
+    stranger.request("GET", "/shelves", headers={"host": "elsewhere.example"})
+    assert rita.get("/books?nothing=1").status_code == 400
+    assert client("walt").patch("/books/1", json={}, headers={"if-match": '"x"'}).status_code == 412
+    round_of(rita, clock.now + defaults.AUDIT_DENIAL_SECONDS - 1)
+    assert refused(data) == []
+    round_of(rita, clock.now + defaults.AUDIT_DENIAL_SECONDS)
+    assert refused(data) == [
+        ("rita", "/books/{id}", {"code": "forbidden", "count": 2, "since": NOON}),
+        ("rita", "/books/{id}", {"code": "not_found", "count": 1, "since": NOON}),
+        ("rita", "*", {"code": "not_found", "count": 1, "since": NOON}),
+        (None, "/books", {"code": "credential_missing", "count": 1, "address": ADDRESS, "since": NOON}),
+        (None, "*", {"code": "host_unknown", "count": 1, "address": ADDRESS, "since": NOON}),
+    ]
+    ids = stores.rows(data, "SELECT request_id FROM vallum_audit WHERE verb = 'refuse' ORDER BY id")
+    assert ids[0] == (last.headers["x-request-id"],)
+
+
+def test_a_stop_leaves_nothing_unsealed(data: Path, clock: Clock) -> None:
+    """Writes and counted refusals are sealed and signed, and the checkpoint is kept in the directory."""
+    with stores.client(api, "walt", data, clock) as walt:
+        for number in range(3):
+            assert walt.post("/books", json={"title": f"T{number}"}).status_code == 201
+        walt.delete("/books/999")
+    report = verified(data, NOON)
+    assert (report.faults, report.entries, report.unsealed) == ((), 4, 0)
+    assert report.checkpoints == {"in the database": report.segments, "kept": report.segments}
+    assert [note["code"] for _, _, note in refused(data)] == ["not_found"]
+
+
+def test_a_service_goes_on_with_the_chain_of_the_one_before_it(data: Path, clock: Clock) -> None:
+    """Three starts: one chain, with one key."""
+    for _ in range(3):
+        with stores.client(api, "walt", data, clock) as walt:
+            assert walt.post("/books", json={"title": "T"}).status_code == 201
+    assert (verified(data, NOON).entries, len(keys.public_jwks(data / "keys"))) == (3, 1)
+    assert verified(data, NOON).whole
+
+
+def delete(*tables: str) -> Script[None]:
+    """Whoever may write in the database needs no trigger."""
+    for table in tables:
+        for trigger in ("delete", "rows"):
+            yield Statement(DROP[trigger].format(table=table), ())
+        yield Statement(f"DELETE FROM {table}", ())
+
+
+DROP = {"delete": "DROP TRIGGER IF EXISTS {table}_no_delete", "rows": "SELECT 1"}
+
+
+def test_a_chain_that_was_replaced_is_told_and_not_signed_over(client: As, data: Path, store: str) -> None:
+    """The database forgets everything while the service runs: what was kept beside it is evidence, and stays."""
+    walt = client("walt")
+    walt.post("/books", json={"title": "T"})
+    round_of(walt, NOON + 100)
+    kept = anchor.kept(data)
+    assert kept is not None
+    if store == stores.POSTGRESQL:
+        stores.rows(data, "ALTER TABLE vallum_audit DISABLE TRIGGER ALL")
+        stores.rows(data, "ALTER TABLE vallum_audit_segment DISABLE TRIGGER ALL")
+        stores.rows(data, "DELETE FROM vallum_audit")
+        stores.rows(data, "DELETE FROM vallum_audit_segment")
+    else:
+        walt._running.run(walt.service.database.write(lambda: delete("vallum_audit", "vallum_audit_segment")))
+    walt.post("/books", json={"title": "U"})
+    round_of(walt, NOON + 200)
+    (error,) = walt._running.journal.errors
+    assert "audit-replaced" in str(error)
+    walt._running.journal.errors.clear()
+    assert anchor.kept(data) == kept
+    assert {fault.kind for fault in verified(data, NOON).faults} >= {"chain-replaced", "trigger-missing"}
+
+
+def test_a_lost_key_stops_the_start(data: Path, clock: Clock) -> None:
+    """A new one in its place would hide that the old one is gone; before anything was signed there is nothing to hide."""
+    (data / "keys" / "audit.pem").unlink()
+    (data / "keys" / "audit.jwks").unlink()
+    with stores.client(api, "walt", data, clock) as walt:
+        walt.post("/books", json={"title": "T"})
+    assert verified(data, NOON).whole
+    (data / "keys" / "audit.pem").unlink()
+    with pytest.raises(StoreError, match="audit-key-missing"):
+        stores.client(api, "walt", data, clock)
+
+
+def test_retention_removes_what_is_old(client: As, data: Path) -> None:
+    """By whole segments, in the name of the server; the chain holds."""
+    walt = client("walt")
+    walt.service.audit._retention_days = 30
+    walt.post("/books", json={"title": "T"})
+    round_of(walt, NOON)
+    walt.post("/books", json={"title": "U"})
+    later = NOON + 30 * 86_400
+    round_of(walt, later)
+    assert verified(data, later).pruned == 0
+    round_of(walt, later + defaults.AUDIT_PRUNE_SECONDS)
+    report = verified(data, later)
+    assert (report.whole, report.pruned, report.segments) == (True, 1, 3)
+    assert stores.rows(data, "SELECT principal, verb FROM vallum_audit ORDER BY id") == [
+        ("walt", "create"),
+        ("vallum:server", "prune"),
+    ]
+
+
+def test_counts_that_cannot_be_written_wait(client: As, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is busy loses none of them."""
+    rita = client("rita")
+    rita.delete("/books/1")
+    database = rita.service.database
+
+    async def busy(_: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(database), "write", lambda *_: busy(None))
+        round_of(rita, NOON + 60)
+    assert [type(error) for error in rita._running.journal.errors] == [TimeoutError]
+    rita._running.journal.errors.clear()
+    rita.delete("/books/1")
+    round_of(rita, NOON + 120)
+    assert [note["count"] for _, _, note in refused(data)] == [2]
+
+
+def test_counting_refusals_costs_next_to_nothing(client: As) -> None:
+    """Ten thousand of a caller are one count, in well under a second."""
+    rita = client("rita")
+    rita.delete("/books/1")
+    passage = rita._running.journal.passages[-1]
+    assert passage.refusal is not None
+    began = time.perf_counter()
+    for _ in range(10_000):
+        passage.count(passage.refusal.reason)
+    assert time.perf_counter() - began < 1
+    ((_, count),) = rita.service.pipeline.denials.take()
+    assert count.count == 10_001
