@@ -9,7 +9,7 @@ Each stage takes the ticket of the stage before it, so none can be skipped. Any 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar, final
 
@@ -53,7 +53,7 @@ class Pipeline:
     execution: Execution
     response: Response
     journal: Journal
-    denials: Denials
+    denials: Denials = field(default_factory=Denials)
 
 
 async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline, now: float) -> Reply:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from vallum import defaults
-from vallum.cli.given import App, AsJson, Data, database_of, settings_of
+from vallum.audit.operator import Deed
+from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.key import scopes_of, span
 from vallum.cli.output import show, table, time_text
 from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
@@ -19,7 +21,7 @@ from vallum.crypto.api_key import NewKey
 from vallum.crypto.public_key import read_public_key
 from vallum.declare.accounts import Account, checked_account
 from vallum.serve.load import load_api
-from vallum.store import clients
+from vallum.store import clients, schema
 from vallum.store.clients import Credential
 
 commands = typer.Typer(
@@ -69,7 +71,8 @@ def add(
     credential, made = credential_of(public_key)
     with database_of(settings) as database:
         adding = clients.add(account, credential, scopes, time.time(), database.dialect, introspects=introspect)
-        database.write(adding)
+        note = {"roles": sorted(account.roles), "plan": account.plan, "credential": credential.id}
+        done(database, lambda _: _deed("add", name, note), adding)
     _handed(name, credential, made, as_json=as_json)
 
 
@@ -101,7 +104,7 @@ def rotate(
     credential, made = credential_of(public_key)
     with database_of(settings) as database:
         rotating = clients.rotate(name, credential, time.time(), database.dialect, overlap_seconds=overlap_seconds)
-        database.write(rotating)
+        done(database, lambda _: _deed("rotate", name, {"credential": credential.id}), rotating)
     _handed(name, credential, made, as_json=as_json)
 
 
@@ -110,11 +113,17 @@ def revoke(name: Name, data: Data = None, app: App = None, as_json: AsJson = Fal
     """Void its secrets, its keys and every token that it has, at once. `rotate` gives it a new one."""
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        revoked = database.write(clients.revoke(name, time.time(), database.dialect))
+        revoking = clients.revoke(name, time.time(), database.dialect)
+        revoked = done(database, lambda revoked: _deed("revoke", name, {"credentials": revoked}), revoking)
     if as_json:
         show({"client_id": name, "revoked": revoked})
     else:
         typer.echo(f"{name} can get no token any more, and those that it has are void; revoked: {', '.join(revoked)}.")
+
+
+def _deed(word: str, name: str, note: Mapping[str, object]) -> Deed:
+    """For the audit: which client, and which of its credentials."""
+    return Deed(f"client {word}", schema.client.name, {"id": name}, note=note)
 
 
 def credential_of(public_key: Path | None) -> tuple[Credential, NewKey | None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, final
 
 from vallum import defaults
-from vallum.audit.denials import Denials
 from vallum.authenticate.stage import Authenticator
 from vallum.authorise.stage import Policy
 from vallum.crypto.random import request_id
@@ -150,19 +149,9 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             date=HttpDate(),
         ),
         journal=journal,
-        denials=Denials(),
     )
     counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal, clock)
-    audit = AuditSealer(
-        pipeline.denials,
-        database,
-        journal,
-        clock,
-        place.data,
-        passphrase=place.passphrase,
-        retention_days=place.audit_retention_days,
-    )
-    return Service(api, pipeline, database, keyring, counters, audit, clock)
+    return Service(api, pipeline, database, keyring, counters, _sealer(place, pipeline, database, clock), clock)
 
 
 def own_routes(api: API, place: Place, keyring: Keyring) -> list[Route]:
@@ -212,6 +201,18 @@ def _authorization_server(
     )
     clients = Clients(database.read, database.dialect)
     return AuthorizationServer(url, database, database, clients, keyring, Attempts(guesses, failures))
+
+
+def _sealer(place: Place, pipeline: Pipeline, database: ServedDatabase, clock: Clock) -> AuditSealer:
+    return AuditSealer(
+        pipeline.denials,
+        database,
+        pipeline.journal,
+        clock,
+        place.data,
+        passphrase=place.passphrase,
+        retention_days=place.audit_retention_days,
+    )
 
 
 def _proxy(place: Place) -> Proxy | None:

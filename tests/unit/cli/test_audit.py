@@ -46,6 +46,9 @@ def test_what_an_operator_does_is_in_the_audit_without_secrets(run: Run, place: 
     key = run("key", "add", "robot", "--role", "reader", "--json").json()
     further = run("key", "rotate", "robot", "--json").json()
     run("key", "revoke", "robot")
+    client = run("client", "add", "desk", "--role", "reader", "--json").json()
+    run("client", "rotate", "desk")
+    run("client", "revoke", "desk")
     kid = run("keys", "rotate", "--json").json()["kid"]
     run("keys", "revoke", first["kid"])
     entries = list(reversed(listed(run)))
@@ -60,6 +63,7 @@ def test_what_an_operator_does_is_in_the_audit_without_secrets(run: Run, place: 
         ("key add", keys, {"principal": "robot"}),
         ("key rotate", keys, {"principal": "robot"}),
         ("key revoke", keys, {"principal": "robot"}),
+        *((f"client {word}", "vallum_client", {"id": "desk"}) for word in ("add", "rotate", "revoke")),
         ("keys rotate", "vallum_signing_key", {"kid": kid}),
         ("keys revoke", "vallum_signing_key", {"kid": first["kid"]}),
     ]
@@ -68,7 +72,10 @@ def test_what_an_operator_does_is_in_the_audit_without_secrets(run: Run, place: 
     assert entries[5]["note"]["keys"] == [key["key"]]
     assert entries[7]["note"]["keys"] == sorted([key["key"], further["key"]])
     text = json.dumps(entries)
-    assert not any(secret in text for secret in ("corr ect horse", HASHES, key["api_key"], further["api_key"]))
+    assert not any(
+        secret in text
+        for secret in ("corr ect horse", HASHES, key["api_key"], further["api_key"], client["client_secret"])
+    )
 
 
 def test_a_command_that_is_refused_leaves_no_entry(run: Run) -> None:
