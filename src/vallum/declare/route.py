@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass as dataclass_of_pydantic
+from typing_extensions import is_typeddict
 
 from vallum import defaults
 from vallum.declare.document import Service
@@ -40,6 +44,7 @@ class Verb(enum.Enum):
     SERVE = "serve"
 
 
+CLOSED: Final[ConfigDict] = {"extra": "forbid", "allow_inf_nan": False}
 OPERATIONS: Final = {
     Verb.LIST: Operation.READ,
     Verb.ITEM: Operation.READ,
@@ -235,8 +240,13 @@ def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...])
 
 
 def body_adapter(body: Any) -> TypeAdapter[Any]:
-    """The validator of a body. A model that does not say otherwise takes no unknown member and no infinity."""
-    if not (isinstance(body, type) and issubclass(body, BaseModel)):
+    """The validator of a body. A type with members that does not say otherwise takes no unknown one, and no infinity."""
+    if isinstance(body, type) and issubclass(body, BaseModel):
+        closed = CLOSED | body.model_config
+        return TypeAdapter(type(body.__name__, (body,), {"__module__": body.__module__, "model_config": closed}))
+    if not is_typeddict(body) and not (isinstance(body, type) and dataclasses.is_dataclass(body)):
         return TypeAdapter(body, config={"allow_inf_nan": False})
-    closed = {"extra": "forbid", "allow_inf_nan": False, **body.model_config}
-    return TypeAdapter(type(body.__name__, (body,), {"__module__": body.__module__, "model_config": closed}))
+    config: ConfigDict = {**CLOSED, **getattr(body, "__pydantic_config__", {})}
+    if is_typeddict(body):
+        return TypeAdapter(types.new_class(body.__name__, (body,), {}, lambda n: n.update(__pydantic_config__=config)))
+    return TypeAdapter(dataclass_of_pydantic(body, config=config))
