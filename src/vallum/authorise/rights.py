@@ -169,12 +169,14 @@ class Rights:
     def _compile(self, resource: Resource, rules: Iterable[Rule], operation: Operation | None) -> Access | None:
         mine = [rule for rule in rules if self.concerns(rule)]
         denies = [rule for rule in mine if rule.effect == "deny"]
+        always = [rule for rule in denies if isinstance(rule.where, True_)]
         exists = existence(resource)
-        if self.lacks(exists):
+        if self.lacks(exists) or any(rule.fields is None for rule in always):
             return None
+        never = frozenset(name for rule in always for name in rule.fields or ())
         whole = [self._passes(resource, rule) for rule in denies if rule.fields is None]
         grants = [
-            self._grant(resource, rule, operation, exists, whole)
+            self._grant(resource, rule, granted_fields(resource, rule, operation) - never, exists, whole)
             for rule in mine
             if rule.effect == "allow" and not any(self.lacks(needed) for needed in (rule.where, *rule.set.values()))
         ]
@@ -183,11 +185,15 @@ class Rights:
         return _access(
             resource,
             grants if operation is Operation.CREATE else needed(grants),
-            [(self._passes(resource, rule), frozenset(rule.fields)) for rule in denies if rule.fields is not None],
+            [
+                (self._passes(resource, rule), frozenset(rule.fields))
+                for rule in denies
+                if rule.fields is not None and rule not in always
+            ],
         )
 
     def _grant(
-        self, resource: Resource, rule: Rule, operation: Operation | None, exists: ColumnElement[bool], whole: list[Sql]
+        self, resource: Resource, rule: Rule, fields: frozenset[str], exists: ColumnElement[bool], whole: list[Sql]
     ) -> Uncompiled:
         parts = list(whole)
         if not isinstance(exists, True_):
@@ -195,7 +201,7 @@ class Rights:
         if not isinstance(rule.where, True_):
             where = prefer_in(rule.where, resource.table) if self.dialect == "sqlite" else rule.where
             parts.insert(0, self._condition(resource, where))
-        return Uncompiled(all_of(parts), granted_fields(resource, rule, operation), not parts, rule.set)
+        return Uncompiled(all_of(parts), fields, not parts, rule.set)
 
     def _condition(self, resource: Resource, expression: ColumnElement[Any]) -> Sql:
         return condition(expression, resource.table, self.dialect, self.roles)
