@@ -15,19 +15,13 @@ from sqlalchemy.types import TypeEngine
 
 from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Field
-from vallum.validate import values
+from vallum.validate import column_schemas, values
+from vallum.validate.column_schemas import NUMERIC, integer_range
 from vallum.validate.faults import CHOICE, LENGTH, RANGE, TYPE, bad
 from vallum.validate.ranges import NONE, Bounds, bounds_of
 
 ORDERED: Final = frozenset({"lt", "lte", "gt", "gte"})
 TEXTUAL: Final = frozenset({"contains", "startswith"})
-DECIMAL_PATTERN: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
-NUMERIC: Final = (types.Numeric, types.Float)
-"""Siblings since SQLAlchemy 2.1."""
-
-INT16: Final = (-(2**15), 2**15 - 1)
-INT32: Final = (-(2**31), 2**31 - 1)
-INT64: Final = (-(2**63), 2**63 - 1)
 
 Convert = Callable[[Any], Any]
 
@@ -47,24 +41,28 @@ def _annotation(field: Field, bounds: Bounds) -> Any:
     type_ = field.type
     if isinstance(type_, types.Integer):
         low, high = _integer_bounds(type_, bounds)
-        whole = Annotated[int, Strict(), Constraint(ge=low, le=high)]
-        return whole if bounds.choices is None else Annotated[whole, AfterValidator(partial(_within, bounds))]
+        schema = column_schemas.integer(low, high)
+        if bounds.choices is None:
+            return Annotated[int, Strict(), Constraint(ge=low, le=high), WithJsonSchema(schema)]
+        listed = WithJsonSchema({**schema, "enum": sorted(int(value) for value in bounds.choices)})
+        return Annotated[int, Strict(), Constraint(ge=low, le=high), AfterValidator(partial(_within, bounds)), listed]
     if isinstance(type_, types.Enum):
         return _choice(enum_values(type_))
     if isinstance(type_, types.String):
         if bounds.choices is not None:
             return _choice({str(value): value for value in sorted(map(str, bounds.choices))})
-        return Annotated[str, Strict(), Constraint(max_length=type_.length)]
+        text = WithJsonSchema(column_schemas.text(type_.length))
+        return Annotated[str, Strict(), Constraint(max_length=type_.length), text]
     if isinstance(type_, types.Boolean):
         return Annotated[bool, Strict()]
-    convert = PlainValidator(convert_of(type_))
+    convert, form = PlainValidator(convert_of(type_)), WithJsonSchema(column_schemas.in_body(type_, bounds))
     if bounds is NONE:
-        return Annotated[Any, convert, WithJsonSchema(_schema(type_, bounds))]
-    return Annotated[Any, convert, AfterValidator(partial(_within, bounds)), WithJsonSchema(_schema(type_, bounds))]
+        return Annotated[Any, convert, form]
+    return Annotated[Any, convert, AfterValidator(partial(_within, bounds)), form]
 
 
 def _choice(members: Mapping[str, Any]) -> Any:
-    return Annotated[Any, PlainValidator(partial(_chosen, members)), WithJsonSchema({"enum": list(members)})]
+    return Annotated[Any, PlainValidator(partial(_chosen, members)), WithJsonSchema(column_schemas.choice(members))]
 
 
 def _chosen(members: Mapping[str, Any], value: Any) -> Any:
@@ -85,13 +83,6 @@ def enum_values(type_: types.Enum) -> Mapping[str, Any]:
     if type_.enum_class is None:
         return {text: text for text in type_.enums}
     return {str(member.value): member for member in type_.enum_class}
-
-
-def integer_range(type_: types.Integer) -> tuple[int, int]:
-    """The least and the greatest value, the same in every store: 16, 32 or 64 bits with a sign."""
-    if isinstance(type_, types.BigInteger):
-        return INT64
-    return INT16 if isinstance(type_, types.SmallInteger) else INT32
 
 
 def _integer_bounds(type_: types.Integer, bounds: Bounds) -> tuple[int, int]:
@@ -149,23 +140,6 @@ def convert_of(type_: TypeEngine[Any]) -> Convert:
     raise DeclarationError("column-type", repr(type_), "This column type has no JSON form.")
 
 
-def _schema(type_: TypeEngine[Any], bounds: Bounds) -> dict[str, Any]:
-    if isinstance(type_, NUMERIC):
-        names = (("ge", "minimum"), ("gt", "exclusiveMinimum"), ("le", "maximum"), ("lt", "exclusiveMaximum"))
-        limits = {word: float(b) for name, word in names if (b := getattr(bounds, name)) is not None}
-        number = {"type": "number", **limits}
-        return {"anyOf": [number, {"type": "string", "pattern": DECIMAL_PATTERN}]} if type_.asdecimal else number
-    if isinstance(type_, types.LargeBinary):
-        return {"type": "string", "contentEncoding": "base64"}
-    if isinstance(type_, types.DateTime) and type_.timezone:
-        return {"type": "string", "format": "date-time"}
-    if isinstance(type_, types.Date):
-        return {"type": "string", "format": "date"}
-    if isinstance(type_, types.Uuid):
-        return {"type": "string", "format": "uuid"}
-    return {} if isinstance(type_, types.JSON) else {"type": "string"}
-
-
 # Text -----------------------------------------------------------------------------------
 
 
@@ -209,6 +183,18 @@ def _parse_other(field: Field, text: str, operator: str) -> Any:
     if isinstance(type_, NUMERIC) and not type_.asdecimal:
         return values.float_text(text)
     return convert_of(type_)(text)
+
+
+def operators_of(field: Field) -> tuple[str, ...]:
+    """What a filter on the field may be compared by, `isnull` aside; `parse_text` refuses everything else."""
+    type_ = field.type
+    if isinstance(type_, types.JSON):
+        return ()
+    if isinstance(type_, types.String) and not isinstance(type_, types.Enum):
+        return ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "startswith")
+    if isinstance(type_, (types.Boolean, types.Enum, types.LargeBinary)):
+        return ("eq", "ne", "in")
+    return ("eq", "ne", "lt", "lte", "gt", "gte", "in")
 
 
 def _no_operator(field: Field, operator: str) -> ValueError:

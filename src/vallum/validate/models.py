@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final, NotRequired, Required, final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 from sqlalchemy import types
 from typing_extensions import TypedDict
@@ -44,8 +45,7 @@ class Models:
         Raises:
             Refusal: BODY_INVALID with every fault.
         """
-        written = frozenset(name for grant in access.grants for name in grant.written)
-        return self._read(resource, Verb.CREATE, access.granted, written, body)
+        return self._read(resource, Verb.CREATE, access.granted, _written(access), body)
 
     def change(self, resource: Resource, access: Access, body: Any) -> dict[str, Any]:
         """The new values of a merge patch (RFC 7396); a JSON column's value is a patch of the document in it.
@@ -83,6 +83,37 @@ class Models:
             adapter = self._adapters[key] = _adapter(resource, verb, granted, written)
         return adapter
 
+    def schema(self, resource: Resource, verb: Verb, access: Access, mode: type[GenerateJsonSchema]) -> dict[str, Any]:
+        """The JSON Schema of a create's or change's body, with `$defs` where an author's model has them.
+
+        Args:
+            mode: how Pydantic writes it.
+        """
+        written = _written(access) if verb is Verb.CREATE else frozenset()
+        if resource.body is None:
+            return self.model_for(resource, verb, access.granted, written).json_schema(schema_generator=mode)
+        known = access.granted & resource.body.model_fields.keys()
+        found = self._author_model(resource, resource.body, verb, access.granted, written).model_json_schema(
+            by_alias=False, schema_generator=mode
+        )
+        properties = found.get("properties", {})
+        found["properties"] = {name: properties[name] for name in resource.fields if name in known}
+        found["required"] = [name for name in found.get("required", ()) if name in known]
+        return {**found, "additionalProperties": False}
+
+    def _author_model(
+        self, resource: Resource, author: type[BaseModel], verb: Verb, granted: frozenset[str], written: frozenset[str]
+    ) -> type[BaseModel]:
+        key = (resource, verb, granted, written)
+        model = self._bodies.get(key)
+        if model is None:
+            if len(self._bodies) >= defaults.RIGHTS_CACHED:
+                self._bodies.clear()
+            known = granted & author.model_fields.keys()
+            optional = author.model_fields.keys() - (known - written if verb is Verb.CREATE else frozenset())
+            model = self._bodies[key] = _with_optional(author, optional)
+        return model
+
     def _read(
         self, resource: Resource, verb: Verb, granted: frozenset[str], written: frozenset[str], body: Any
     ) -> dict[str, Any]:
@@ -110,13 +141,7 @@ class Models:
         unknown = [name for name in body if name not in known]
         found = [fault(pointer_of(name), UNKNOWN_FIELD) for name in unknown]
         values: dict[str, Any] = {}
-        key = (resource, verb, granted, written)
-        model = self._bodies.get(key)
-        if model is None:
-            if len(self._bodies) >= defaults.RIGHTS_CACHED:
-                self._bodies.clear()
-            optional = author.model_fields.keys() - (known - written if verb is Verb.CREATE else frozenset())
-            model = self._bodies[key] = _with_optional(author, optional)
+        model = self._author_model(resource, author, verb, granted, written)
         named = {name: value for name, value in body.items() if name in known}
         try:
             wanted = [n for n in known if n in named or (verb is Verb.CREATE and n not in written)]
@@ -140,6 +165,11 @@ def _adapter(resource: Resource, verb: Verb, granted: frozenset[str], written: f
     shape = make(f"{resource.model.__name__}{verb.value.capitalize()}", members)
     shape.__pydantic_config__ = ConfigDict(extra="forbid")
     return TypeAdapter(shape)
+
+
+def _written(access: Access) -> frozenset[str]:
+    """Fields that the server fills when a create leaves them out."""
+    return frozenset(name for grant in access.grants for name in grant.written)
 
 
 def _required(resource: Resource, field: Field, written: frozenset[str]) -> bool:

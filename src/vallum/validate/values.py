@@ -19,6 +19,8 @@ from uuid import UUID
 from vallum.validate.faults import FORMAT, LENGTH, RANGE, TYPE, bad
 
 INT64: Final = 2**63
+DECIMAL_CHARACTERS: Final = 1_100
+"""Of a decimal as text: the longest that a column may need (PostgreSQL's NUMERIC has up to 1,000 digits), and a few."""
 
 # RFC 3339 §5.6, without the leap second (no store has one) and with the six digits that stores keep.
 _DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -64,7 +66,7 @@ def to_float(value: Any) -> float:
 def to_decimal(value: Any, precision: int | None, scale: int | None) -> Decimal:
     """An exact decimal, from a JSON number or from text, of at most `precision` digits, `scale` of them a fraction."""
     if isinstance(value, str):
-        if len(value) > 1_100 or _IS_DECIMAL.fullmatch(value) is None:
+        if len(value) > DECIMAL_CHARACTERS or _IS_DECIMAL.fullmatch(value) is None:
             raise bad(FORMAT, "A decimal number without an exponent is expected.")
         value = Decimal(value)
     elif isinstance(value, bool) or not isinstance(value, (int, Decimal)):
