@@ -299,6 +299,10 @@ AUDIT_PAGE: Final = 1_000
 AUDIT_LISTED: Final = 50
 """Entries that `vallum audit list` shows when it is not told how many."""
 
+# openapi ------------------------------------------------------------------------------
+DOCUMENTS_CACHED: Final = 64
+"""OpenAPI documents kept, one for each role set (about 150 KB each); the least recently used goes first."""
+
 # respond ------------------------------------------------------------------------------
 HSTS_SECONDS: Final = 63_072_000
 """Two years (hstspreload.org)."""

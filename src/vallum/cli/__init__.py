@@ -15,7 +15,20 @@ import typer
 
 from vallum.errors import OperatorError
 
-COMMANDS: Final = ("serve", "db", "user", "key", "client", "token", "routes", "explain", "check", "keys", "audit")
+COMMANDS: Final = (
+    "serve",
+    "db",
+    "user",
+    "key",
+    "client",
+    "token",
+    "routes",
+    "openapi",
+    "explain",
+    "check",
+    "keys",
+    "audit",
+)
 """Each is a module of this package, imported when it is called: a token inside another command must not wait for SQL."""
 
 

@@ -15,6 +15,7 @@ from vallum.authorise.stage import Policy
 from vallum.crypto.random import request_id
 from vallum.crypto.sealed import Sealer
 from vallum.declare.app import API
+from vallum.declare.dialect import DialectName
 from vallum.declare.plan import OAUTH_PLAN
 from vallum.declare.route import Kind, Route, Verb
 from vallum.docs.problems import problem_routes
@@ -29,6 +30,8 @@ from vallum.execute.stage import Execution
 from vallum.oauth.attempts import Attempts
 from vallum.oauth.routes import oauth_routes
 from vallum.oauth.server import JWKS, RESOURCE_METADATA, AuthorizationServer
+from vallum.openapi import service as openapi
+from vallum.openapi.document import Site
 from vallum.pipeline import Journal, Pipeline
 from vallum.respond.headers import fixed_headers
 from vallum.respond.stage import Response
@@ -125,9 +128,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     oauth = _authorization_server(database, keyring, place.public_url, limiter)
     pipeline = Pipeline(
         edge=Edge(
-            routes=RouteTable(
-                [*api.routes.values(), *own_routes(api, place, keyring), *oauth_routes(oauth, api.title)]
-            ),
+            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring, oauth, place, database.dialect)]),
             hosts=allowed_hosts(place.allowed_hosts),
             limiter=limiter,
             request_id=request_id,
@@ -154,11 +155,14 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     return Service(api, pipeline, database, keyring, counters, _sealer(place, pipeline, database, clock), clock)
 
 
-def own_routes(api: API, place: Place, keyring: Keyring) -> list[Route]:
+def own_routes(
+    api: API, keyring: Keyring, oauth: AuthorizationServer, place: Place, dialect: DialectName
+) -> list[Route]:
     """What Vallum itself answers, on the same path as everything else."""
     return [
         limits_route(api),
         *problem_routes(api.title, place.public_url),
+        openapi.route(api, Site(place.public_url, place.dev, dialect)),
         Route(
             path=JWKS,
             kind=Kind.BUILT_IN,
@@ -167,6 +171,7 @@ def own_routes(api: API, place: Place, keyring: Keyring) -> list[Route]:
             service=keyring.jwks,
             public="Other services verify our tokens with these public keys (RFC 7517).",
         ),
+        *oauth_routes(oauth, api.title),
     ]
 
 

@@ -1,0 +1,253 @@
+"""One operation: a method of a route, as one audience may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from vallum.authorise.rights import Access, Rights
+from vallum.authorise.stage import access_by, may
+from vallum.declare.resource import Resource
+from vallum.declare.route import Kind, Route, Verb, open_to_anyone
+from vallum.openapi import queries, rows
+from vallum.openapi.bounded import Definitions
+from vallum.openapi.components import Components, Json
+from vallum.openapi.examples import NoExampleError, example_of
+from vallum.openapi.handlers import answered, words_of
+from vallum.openapi.headers import ANSWERED, headers, request_headers
+from vallum.openapi.limits import limits
+from vallum.openapi.names import Names
+from vallum.openapi.problems import refusals_of
+from vallum.openapi.security import OPEN
+from vallum.openapi.traits import traits_of
+from vallum.refusals import Refusal
+from vallum.validate.models import Models
+
+JSON: Final = "application/json"
+PATCH: Final = "application/merge-patch+json"
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Writer:
+    """What operations of one document are written with.
+
+    Attributes:
+        problems: the address of the pages about refusals.
+    """
+
+    rights: Rights
+    components: Components
+    definitions: Definitions
+    names: Names
+    models: Models
+    problems: str
+
+
+def operation(route: Route, method: str, writer: Writer) -> Json:
+    """The operation behind a method that the audience may use."""
+    verb = route.methods[method]
+    own = _WRITTEN[verb](route, method, writer)
+    traits = traits_of(route, method, body="requestBody" in own)
+    keys = rows.keys(route.resource) if route.resource is not None and "row" in traits else []
+    parameters = [*keys, *own.pop("parameters", []), *request_headers(traits, writer.components)]
+    responses = {**own.pop("responses"), **refusals_of(traits, writer.components, writer.problems)}
+    return {
+        "operationId": writer.names.operation(route, method),
+        "tags": [tag_of(route)],
+        **{name: own.pop(name) for name in ("summary", "description") if name in own},
+        **({"security": OPEN} if open_to_anyone(route, method) else {}),
+        **({"parameters": parameters} if parameters else {}),
+        **own,
+        "responses": dict(sorted(responses.items())),
+    }
+
+
+def tag_of(route: Route) -> str:
+    """Under which heading an operation stands."""
+    return route.path.split("/")[1] if route.resource is None else route.resource.name
+
+
+def _has_key(route: Route) -> bool:
+    return route.kind in (Kind.ITEM, Kind.ACTION)
+
+
+def _access(route: Route, method: str, writer: Writer) -> tuple[Resource, Access]:
+    """
+    Raises:
+        TypeError: of a route without a resource.
+    """
+    access = access_by(writer.rights, route, method, route.methods[method])
+    if route.resource is None or access is None:
+        raise TypeError("this verb has a resource, and the audience may use it")
+    return route.resource, access
+
+
+def _answer(schema: Json, writer: Writer, description: str, more: dict[str, bool]) -> Json:
+    content: Json = {"schema": schema}
+    with suppress(NoExampleError):
+        content["example"] = example_of(schema, writer.components)
+    return {
+        "description": description,
+        "headers": headers(writer.components, ANSWERED | more),
+        "content": {JSON: content},
+    }
+
+
+def _nothing(writer: Writer, description: str, more: dict[str, bool] | None = None) -> Json:
+    return {"description": description, "headers": headers(writer.components, ANSWERED | (more or {}))}
+
+
+def _request(schema: Json, media_type: str, writer: Writer, accepted: Callable[[Any], Any]) -> Json:
+    content: Json = {"schema": schema}
+    with suppress(NoExampleError, Refusal):
+        example = example_of(schema, writer.components)
+        accepted(example)
+        content["example"] = example
+    return {"required": True, "content": {media_type: content}}
+
+
+# What each verb has of its own ------------------------------------------------------------
+
+
+def _list(route: Route, method: str, writer: Writer) -> Json:
+    resource, access = _access(route, method, writer)
+    schema = rows.page(resource, access, writer.components, writer.names)
+    return {
+        "summary": f"List {resource.name}",
+        "description": _described(
+            f"The rows of {resource.name} that the caller may read, a page at a time.", route, method
+        ),
+        "parameters": queries.of_list(resource, access, writer.components),
+        "responses": {"200": _answer(schema, writer, "A page.", {"Link": False})},
+    }
+
+
+def _item(route: Route, method: str, writer: Writer) -> Json:
+    resource, access = _access(route, method, writer)
+    schema = rows.row(resource, access, writer.components, writer.names)
+    return {
+        "summary": f"Read one of {resource.name}",
+        "description": _described("A row that the caller may not read is not there.", route, method),
+        "parameters": [queries.fields(access.shown)],
+        "responses": {
+            "200": _answer(schema, writer, "The row.", {"ETag": True}),
+            "304": _nothing(writer, "Nothing has changed.", {"ETag": True}),
+        },
+    }
+
+
+def _create(route: Route, method: str, writer: Writer) -> Json:
+    resource, access = _access(route, method, writer)
+    description = "The new row; without a body when the caller may not read it."
+    read = rows.readable(writer.rights, resource)
+    if read is None:
+        created = _nothing(writer, description, {"Location": True, "Idempotent-Replayed": False})
+    else:
+        schema = rows.row(resource, read, writer.components, writer.names)
+        created = _answer(schema, writer, description, {"Location": True, "ETag": False, "Idempotent-Replayed": False})
+        created |= _links(resource, read, writer)
+    body = rows.body(resource, Verb.CREATE, access, writer.models, writer.definitions, writer.names)
+    return {
+        "summary": f"Create one of {resource.name}",
+        "description": _described("The new row must be one that a rule lets this caller create.", route, method),
+        "requestBody": _request(body, JSON, writer, lambda value: writer.models.create(resource, access, value)),
+        "responses": {"201": created},
+    }
+
+
+def _links(resource: Resource, read: Access, writer: Writer) -> Json:
+    """What can be done with the row of an answer, where the answer shows its key."""
+    if not read.certain.issuperset(resource.key):
+        return {}
+    key = {f"path.{name}": f"$response.body#/{name}" for name in resource.key}
+    found: Json = {}
+    for route in writer.rights.api.routes.values():
+        if route.resource is not resource or not _has_key(route):
+            continue
+        for method, verb in route.methods.items():
+            if may(writer.rights, route, method, verb):
+                tag = {"header.If-Match": "$response.header.ETag"} if verb is Verb.CHANGE else {}
+                name = writer.names.operation(route, method)
+                found[name] = {"operationId": name, "parameters": {**key, **tag}}
+    return {"links": found} if found else {}
+
+
+def _change(route: Route, method: str, writer: Writer) -> Json:
+    resource, access = _access(route, method, writer)
+    schema = rows.body(resource, Verb.CHANGE, access, writer.models, writer.definitions, writer.names)
+    read = rows.readable(writer.rights, resource)
+    if read is None:
+        raise TypeError("a row is changed by who may read it")
+    shown = rows.row(resource, read, writer.components, writer.names)
+    responses = {"200": _answer(shown, writer, "The row as it is now.", {"ETag": True})}
+    if not any(grant.always for grant in read.grants):
+        responses["204"] = _nothing(writer, "Done; the caller may not read the row any more.")
+    return {
+        "summary": f"Change one of {resource.name}",
+        "description": _described("A merge patch (RFC 7396): what is not named stays.", route, method),
+        "requestBody": _request(schema, PATCH, writer, lambda value: writer.models.change(resource, access, value)),
+        "responses": responses,
+    }
+
+
+def _remove(route: Route, method: str, writer: Writer) -> Json:
+    resource, _ = _access(route, method, writer)
+    return {
+        "summary": f"Remove one of {resource.name}",
+        "description": _described("Rows that refer to it stay, and then it stays, too.", route, method),
+        "responses": {"204": _nothing(writer, "It is gone.")},
+    }
+
+
+def _act(route: Route, method: str, writer: Writer) -> Json:
+    handler = route.handlers[method]
+    summary, description = words_of(handler.function, route.name)
+    found = answered(handler.function, writer.rights, writer.components, writer.names, writer.definitions)
+    replayed = {"Idempotent-Replayed": False} if method == "POST" and not handler.asynchronous else {}
+    responses: Json = {}
+    if found.schema is not None:
+        tag = {"ETag": True} if found.resource is not None else {}
+        responses["200"] = _answer(found.schema, writer, "Done.", {**tag, **replayed})
+    if found.empty:
+        responses["204"] = _nothing(writer, "Done; there is nothing to show to this caller.", replayed)
+    own: Json = {
+        "summary": summary,
+        "description": _described(description, route, method),
+        "responses": responses,
+    }
+    adapter = handler.body
+    if adapter is not None:
+        schema = writer.definitions.of(adapter, "validation")
+        own["requestBody"] = _request(schema, JSON, writer, lambda value: writer.models.handler_body(adapter, value))
+    return own
+
+
+def _limits(route: Route, method: str, writer: Writer) -> Json:  # noqa: ARG001  # as the others
+    schema = writer.components.ref("schemas", "Limits", limits)
+    return {
+        "summary": "The caller's budget",
+        "description": "Plan, what is left of it, and what each thing that the caller may do takes from it. Costs nothing.",
+        "responses": {"200": _answer(schema, writer, "The budget.", {})},
+    }
+
+
+def _described(words: str, route: Route, method: str) -> str:
+    cost = route.costs.get(method, 1)
+    costs = [] if cost == 1 else [f"Costs {cost} units of the caller's budget."]
+    if route.methods[method] is Verb.LIST:
+        costs += [f"`{name}` costs {units} more." for name, units in route.extra_costs.items() if units]
+    return "\n\n".join([words, *costs])
+
+
+_WRITTEN: Final = {
+    Verb.LIST: _list,
+    Verb.ITEM: _item,
+    Verb.CREATE: _create,
+    Verb.CHANGE: _change,
+    Verb.REMOVE: _remove,
+    Verb.ACT: _act,
+    Verb.SERVE: _limits,  # of what Vallum answers itself the only one that is described
+}

@@ -1,0 +1,115 @@
+"""Schemas of a resource's rows, pages, bodies and keys, as one audience sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import types
+
+from vallum import defaults
+from vallum.authorise.rights import Access, Rights
+from vallum.declare.policy import READ
+from vallum.declare.resource import Field, Resource
+from vallum.declare.route import Verb
+from vallum.openapi.bounded import Definitions, Plain, nullable
+from vallum.openapi.components import Components, Json
+from vallum.openapi.names import Names
+from vallum.validate.column_schemas import IN_PATH, as_text, in_answer
+from vallum.validate.columns import enum_values
+from vallum.validate.models import Models
+
+CURSOR: Final[Json] = {"type": "string", "maxLength": defaults.MAX_CURSOR_BYTES, "pattern": "^[A-Za-z0-9_-]+$"}
+
+
+def choices_of(field: Field) -> Mapping[str, Any] | None:
+    """Of an enumeration: what stands on the wire."""
+    return enum_values(field.type) if isinstance(field.type, types.Enum) else None
+
+
+def readable(rights: Rights, resource: Resource) -> Access | None:
+    """What of a resource's rows an audience may ever read."""
+    return rights.on(resource, READ)
+
+
+def row(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+    """A reference to the schema of a row."""
+    return components.ref("schemas", names.schema(resource), lambda: _row(resource, access))
+
+
+def _row(resource: Resource, access: Access) -> Json:
+    """Any member may be missing: `fields` of the query chooses."""
+    return {
+        "type": "object",
+        "properties": {name: _shown(resource.fields[name], name in access.certain) for name in access.shown},
+        "additionalProperties": False,
+    }
+
+
+def _shown(field: Field, certain: bool) -> Json:
+    schema = in_answer(field, choices_of(field))
+    if not schema:
+        return described(schema, field)  # a document may be null as it is
+    return described(nullable(schema) if field.nullable or not certain else schema, field)
+
+
+def described(schema: Json, field: Field) -> Json:
+    """With what the author says of the column (`doc=`)."""
+    words = None if field.column is None else field.column.doc
+    return {**schema, "description": words} if words else schema
+
+
+def page(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+    """A reference to the schema of a list's answer."""
+    item = row(resource, access, components, names)
+    return components.ref("schemas", f"{names.schema(resource)}Page", lambda: _page(item))
+
+
+def _page(item: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "maxItems": defaults.PAGE_MAX, "items": item},
+            "next": {**nullable(CURSOR), "description": "For `after`; null on the last page."},
+            "count": {
+                "type": "integer",
+                "format": "int64",
+                "minimum": 0,
+                "maximum": 2**63 - 1,
+                "description": "Rows of all pages; with `count=exact` only.",
+            },
+        },
+        "required": ["items", "next"],
+        "additionalProperties": False,
+    }
+
+
+def body(
+    resource: Resource, verb: Verb, access: Access, models: Models, definitions: Definitions, names: Names
+) -> Json:
+    """A reference to the schema of a create's or change's body: what its validator takes."""
+    raw = models.schema(resource, verb, access, Plain)
+    for name, member in raw["properties"].items():
+        raw["properties"][name] = described(member, resource.fields[name])
+    name = f"{names.schema(resource)}{verb.value.capitalize()}"
+    return definitions.placed({key: value for key, value in raw.items() if key != "title"}, name)
+
+
+def keys(resource: Resource) -> list[Json]:
+    """The parameters of an item's path."""
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": _key(resource.fields[name]),
+        }
+        for name in resource.key
+    ]
+
+
+def _key(field: Field) -> Json:
+    schema = as_text(field, choices_of(field), IN_PATH)
+    if schema.get("pattern") == IN_PATH:
+        return {**schema, "minLength": 1, "not": {"enum": [".", ".."]}}
+    return schema
