@@ -33,6 +33,16 @@ class Order(Base):
     paid: Mapped[int] = mapped_column(default=0)
 
 
+class Box(Base):
+    """A key of two texts."""
+
+    __tablename__ = "boxes"
+
+    shelf: Mapped[str] = mapped_column(String(20), primary_key=True)
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    opened: Mapped[int] = mapped_column(default=0)
+
+
 api: Final = API("Orders", roles=["buyer", "dropper"], plans={"default": Plan(burst="100000/s")})
 
 own = Order.owner == me.id
@@ -46,6 +56,8 @@ api.resource(
     allow("buyer", CREATE, fields=["item", "place"], set={Order.owner: me.id}),
     allow(["dropper", ANYONE], CREATE, fields=["item"]),
 )
+
+api.resource(Box, allow("buyer", READ))
 
 DEEDS: Final[dict[str, Callable[..., Any]]] = {}
 """Name → what a handler does."""
@@ -73,6 +85,13 @@ def close(call: Call, order: Order) -> None:
     order.item = "closed"
 
 
+@api.action(Box, "open", allow("buyer"))
+def unpack(call: Call, box: Box) -> Box:
+    """Each call counts."""
+    box.opened += 1
+    return box
+
+
 @api.post("/do", allow("buyer"), body=Wish)
 def do(call: Call, body: Wish) -> Any:
     """Without a row."""
@@ -96,7 +115,8 @@ for name, role in (("bea", "buyer"), ("bob", "buyer"), ("dora", "dropper")):
 
 
 def seed(db: Session) -> None:
-    """Two orders of Bea's, one of Bob's."""
+    """Two orders of Bea's, one of Bob's, two boxes whose keys look alike in a path."""
+    db.add_all([Box(shelf="a", name="b,c"), Box(shelf="a,b", name="c")])
     db.add_all(
         [Order(id=1, owner="bea", item="tea"), Order(id=2, owner="bea", item="jam"), Order(id=3, owner="bob", item="x")]
     )

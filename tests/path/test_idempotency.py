@@ -135,6 +135,12 @@ def test_an_action_runs_once_for_each_row(bea: Client, data: Path) -> None:
     assert len(rows(data, "SELECT 1 FROM vallum_audit WHERE verb = 'act'")) == 2
 
 
+def test_rows_whose_keys_join_to_one_text(bea: Client) -> None:
+    """Two boxes stand under the same decoded path: each of them is opened."""
+    opened = [bea.post(f"/boxes/{path}/open", headers={"idempotency-key": KEY}) for path in ("a,b%2Cc", "a%2Cb,c")]
+    assert [(found.json()["shelf"], found.json()["opened"]) for found in opened] == [("a", 1), ("a,b", 1)]
+
+
 def test_an_endpoint_runs_once(bea: Client) -> None:
     """What it returned, whatever it would return now; null is an answer too."""
     ran: list[str] = []
@@ -223,6 +229,18 @@ def test_quoted_and_bare_are_one_key(bea: Client, data: Path) -> None:
     first = order(bea)
     assert replayed(order(bea, KEY.strip('"')), first)
     assert made(data) == 1
+
+
+def test_a_path_is_one_however_it_is_spelled(bea: Client, data: Path) -> None:
+    """An escaped letter names the same path, and a row has one spelling of its key only."""
+    first = order(bea)
+    again = bea.post("/%6Frders", json=TEA, headers={"idempotency-key": KEY})
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    paid = [
+        bea.post(f"/orders/{n}/pay", headers={"idempotency-key": KEY}).status_code for n in ("1", "%31", "01", "+1")
+    ]
+    assert paid == [200, 200, 404, 404]
+    assert rows(data, "SELECT paid FROM orders WHERE id = 1") == [(1,)]
 
 
 def test_a_key_is_remembered_for_a_day(bea: Client, data: Path, clock: Clock) -> None:

@@ -132,7 +132,9 @@ window: Final = Table(
 idempotency: Final = Table(
     "vallum_idempotency",
     METADATA,
-    Column("id", LargeBinary, primary_key=True, comment="SHA-256 of caller, method, path and the client's key"),
+    Column(
+        "id", LargeBinary, primary_key=True, comment="SHA-256 of caller, method, route, the client's key and the row's"
+    ),
     Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of the query and the body"),
     Column("rights", LargeBinary, nullable=False, comment="SHA-256 of what the caller was allowed"),
     Column("row_key", Text, comment="of a new row, a JSON object; empty: it made none"),

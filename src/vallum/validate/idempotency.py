@@ -25,7 +25,7 @@ class IdempotencyKey(NamedTuple):
     """A request that is to be carried out once, however often it is sent.
 
     Attributes:
-        id: stands for the caller, the method, the path and the client's key.
+        id: stands for the caller, the method, the route, the client's key and the row's key in the path.
         fingerprint: stands for the query and the bytes of the body.
     """
 
@@ -77,9 +77,10 @@ def identify(authorised: Authorised, key: str | None, body: bytes) -> Idempotenc
     if key is None:
         return None
     identified = authorised.metered.identified
-    request = identified.admitted.request
-    caller = identified.principal.id or ""
+    request, route, row = identified.admitted.request, authorised.route, identified.admitted.keys
+    # Not the path as text: the comma between the parts of a row's key may be in a part, too.
+    parts = (identified.principal.id or "", request.method, route.path, key, *row)
     return IdempotencyKey(
-        fingerprint(caller.encode(), request.method.encode(), request.path.encode(), key.encode()),
+        fingerprint(*[part.encode() for part in parts]),
         fingerprint(request.query.encode(), body),
     )
