@@ -42,6 +42,7 @@ help:
 
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+SYSTEM := $(VENV)/.system-installed
 PROJECT := $(VENV)/.project-installed
 
 $(BIN)/python:
@@ -61,6 +62,11 @@ $(RUN): requirements/run.txt requirements/build.txt | $(BIN)/python
 $(DEV): requirements/dev.txt $(RUN)
 	@echo "Installing what the checks run on (requirements/dev.txt)"
 	@$(LOCKED) requirements/dev.txt
+	@touch $@
+
+$(SYSTEM): requirements/system.txt $(RUN)
+	@echo "Installing what the system tests run on (requirements/system.txt)"
+	@$(LOCKED) requirements/system.txt
 	@touch $@
 
 $(PROJECT): pyproject.toml $(RUN)
@@ -99,7 +105,7 @@ format: $(DEV)
 	$(BIN)/ruff format
 
 .PHONY: system-test
-system-test: $(DEV) $(PROJECT)
+system-test: $(DEV) $(PROJECT) $(SYSTEM)
 	@missing=""; \
 	for package in $(SYSTEM_PACKAGES); do dpkg -s "$$package" >/dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" != 0 ]; then echo "make system-test needs these packages: apt-get install$$missing" >&2; exit 1; fi; \
@@ -125,6 +131,7 @@ $(UV): requirements/lock.txt | $(BIN)/python
 lock: $(UV)
 	$(COMPILE) pyproject.toml --extra postgres -o requirements/run.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --group system -o requirements/system.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 

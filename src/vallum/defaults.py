@@ -114,8 +114,9 @@ CLIENTS_KNOWN: Final = 10_000
 """Clients that authenticated themselves (about 200 bytes each); the least recently used goes first."""
 MAX_OAUTH_FORM_BYTES: Final = 16 * KIB
 """Of one request to an OAuth endpoint: an assertion and a token have at most MAX_TOKEN_BYTES each."""
-OAUTH_PLAN_BURST: Final = "20/s"
-"""Requests of one address to the OAuth endpoints. No hour: a neighbour that used it up would lock clients out."""
+OAUTH_PLAN_BURST: Final = "50/s"
+"""Requests of one address to the OAuth endpoints and what they are discovered by: a client that starts makes about six,
+and an office has one address. No hour: a neighbour that used it up would lock clients out."""
 
 # throttle -----------------------------------------------------------------------------
 CALLERS_TRACKED: Final = 200_000

@@ -18,7 +18,7 @@ from tests.path.small import Clock
 from tests.unit.crypto.forging import forge
 
 from tests import stores
-from vallum import API, READ, Call, Plan, allow, when
+from vallum import ANYONE, API, READ, Call, Plan, allow, when
 from vallum.crypto import client_secret, signing_key
 from vallum.crypto.signing_key import SigningKey
 from vallum.declare.accounts import Account
@@ -58,6 +58,12 @@ api.resource(
     allow("robot", READ, fields=["text"], when=when(scope="texts")),
 )
 api.accounts.add("rita", roles=["person"])
+
+
+@api.get("/open", allow(ANYONE))
+def open_(call: Call) -> dict[str, Any]:
+    """For everybody."""
+    return {}
 
 
 @api.get("/whoami", allow(["robot", "person"]))

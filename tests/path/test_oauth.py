@@ -35,7 +35,7 @@ def test_a_client_gets_a_token(desk: Desk) -> None:
     token = document.pop("access_token")
     assert document == {"token_type": "Bearer", "expires_in": LIFE, "scope": "more texts"}
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["ratelimit-policy"] == '"burst";q=20;w=1'
+    assert answer.headers["ratelimit-policy"] == '"burst";q=50;w=1'
     assert desk.whoami(token).json() == {"id": "heron", "scopes": ["more", "texts"]}
 
 

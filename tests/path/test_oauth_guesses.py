@@ -21,6 +21,7 @@ from vallum.crypto import client_secret
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import VerificationKey
 from vallum.oauth.presented import Secret, presented
+from vallum.oauth.server import JWKS, RESOURCE_METADATA, SERVER_METADATA
 from vallum.refusals import Refusal
 from vallum.request import Request
 from vallum.store.sqlite_reader import SqliteReader
@@ -165,14 +166,14 @@ def test_failures_count_with_those_of_tokens(desk: Desk) -> None:
 
 def test_readers_and_clients_have_budgets_of_their_own(desk: Desk) -> None:
     """Who has read away the anonymous quota of an address keeps no client there from its token, nor the other way."""
-    while desk.client.get("/.well-known/jwks.json").status_code == 200:
+    while desk.client.get("/open").status_code == 200:
         desk.clock.forward(1)
-    assert desk.ask("heron").status_code == 200
-    statuses = [desk.ask("heron").status_code for _ in range(25)]
-    assert statuses == [200] * 19 + [429] * 6
+    paths = (SERVER_METADATA, RESOURCE_METADATA, JWKS)
+    assert [desk.client.get(path).status_code for path in paths] == [200] * 3
+    assert [desk.ask("heron").status_code for _ in range(50)] == [200] * 47 + [429] * 3
     desk.clock.forward(1)
     assert desk.ask("heron").status_code == 200
-    assert desk.client.get("/.well-known/jwks.json").status_code == 429
+    assert desk.client.get("/open").status_code == 429
 
 
 def test_no_page_of_another_origin(desk: Desk) -> None:

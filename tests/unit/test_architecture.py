@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
@@ -168,7 +169,17 @@ def test_lock_files_name_packages_and_hashes_only() -> None:
     line = re.compile(r"#.*|[a-z0-9-]+==[\w.+!]+( ; [\w .'<>=!()]+)?( \\)?|    --hash=sha256:[0-9a-f]{64}( \\)?")
     assert line.fullmatch("--index-url https://example.org/simple") is None
     files = sorted((ROOT / "requirements").glob("*.txt"))
-    assert [path.stem for path in files] == ["build", "dev", "lock", "run"]
+    assert [path.stem for path in files] == ["build", "dev", "lock", "run", "system"]
     assert [
         f"{_name(p)}: {t}" for p in files for t in p.read_text(encoding="utf-8").splitlines() if not line.fullmatch(t)
     ] == []
+
+
+def test_the_npm_lock_names_versions_and_hashes_only() -> None:
+    """No address of a registry: `npm ci` takes its own, and the hash says whether that was right."""
+    text = (ROOT / "tests/system/oauth/package-lock.json").read_text(encoding="utf-8")
+    assert "://" not in text
+    packages = {name: entry for name, entry in json.loads(text)["packages"].items() if name}
+    assert len(packages) == 3
+    assert all(re.fullmatch(r"[\d.]+", entry["version"]) for entry in packages.values())
+    assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())

@@ -57,4 +57,5 @@ def _metadata(path: str, document: Document) -> Route:
         name=path[1:],
         service=service,
         public="A client reads it before it can authenticate itself.",
+        plan="oauth",
     )

@@ -170,6 +170,7 @@ def own_routes(
             name="jwks",
             service=keyring.jwks,
             public="Other services verify our tokens with these public keys (RFC 7517).",
+            plan="oauth",
         ),
         *oauth_routes(oauth, api.title),
     ]
