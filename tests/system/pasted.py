@@ -16,7 +16,7 @@ wrong = 0 if len(found) >= FEWEST else 1
 for status, shows, command in found:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=SECONDS)
     last = (done.stdout.split() or ["nothing"])[-1]
-    said = re.sub(r"^The key of \S+, shown this once\..*\n", "", done.stderr)
+    said = re.sub(r"^The (?:key|secret) of \S+, shown this once\..*\n", "", done.stderr)
     right = (last, done.returncode, said) == (status, 0, "")
     wrong += not right
     print(f"{'ok   ' if right else 'WRONG'} {status} {shows}" + ("" if right else f"\n{done.stdout}{done.stderr}"))

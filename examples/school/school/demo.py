@@ -56,11 +56,21 @@ class Shell:
         vallum = shlex.join([str(program()), "token", account, "--dev", "--data", str(self.data)])
         return f'-H "Authorization: Bearer $({vallum})"'
 
+    def operator(self, command: str) -> str:
+        """What a command of the operator prints."""
+        place = shlex.join(["--app", "school:api", "--data", str(self.data)])
+        return f"$(cd {shlex.quote(str(HOME))} && {shlex.quote(str(program()))} {command} {place})"
+
     def key(self, name: str) -> str:
         """Makes an API key of the plan `reader` in the variable `key`; its account has a new name each time."""
-        place = shlex.join(["--app", "school:api", "--data", str(self.data)])
-        command = f"{shlex.quote(str(program()))} key add {name}-$(date +%s) --role reader --plan reader --expires 1d"
-        return f"key=$(cd {shlex.quote(str(HOME))} && {command} {place})"
+        return "key=" + self.operator(f"key add {name}-$(date +%s) --role reader --plan reader --expires 1d")
+
+    def client_token(self, name: str) -> str:
+        """Makes an OAuth client, and gets it a token in the variable `token`."""
+        pick = shlex.join([sys.executable, "-c", 'import json, sys; print(json.load(sys.stdin)["access_token"])'])
+        asked = self.curl("/oauth/token", None, "-d", "grant_type=client_credentials")
+        secret = self.operator('client add "$client" --role reader --plan reader')
+        return f'client={name}-$(date +%s); token=$({asked} -u "$client:{secret}" | {pick})'
 
     def with_key(self, path: str, *options: str) -> str:
         """The body and the status of a request with the key in the variable `key`."""
@@ -163,7 +173,7 @@ def writing(shell: Shell) -> list[Practice]:
 
 
 def programs(shell: Shell) -> list[Practice]:
-    """What comes with an API key: it is made and shown once, by the operator."""
+    """What comes with an API key or from an OAuth client; both are made by the operator, and shown once."""
     read, refused = shell.with_key("/articles?limit=3", "-i"), shell.with_key("/students")
     return [
         Practice(
@@ -172,6 +182,11 @@ def programs(shell: Shell) -> list[Practice]:
             f"{shell.key('mirror')}; {read}",
         ),
         Practice("The same kind of key reads nothing else.", 403, f"{shell.key('curious')}; {refused}"),
+        Practice(
+            "A program with a client of its own gets a token for fifteen minutes, and reads the same.",
+            200,
+            f'{shell.client_token("board")}; {shell.answer("/articles?limit=3", None)} -H "Authorization: Bearer $token"',
+        ),
         Practice("Everybody may ask what is left, and what it costs.", 200, shell.answer("/limits", "student-17")),
     ]
 

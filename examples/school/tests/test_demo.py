@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ PLACE = Path("/tmp/a b")  # noqa: S108  # only spelled, never opened: a blank wa
 SHELL = Shell("https://localhost:8443", PLACE / "ca.pem", PLACE)
 TOKEN = re.compile(r"\$\(\S+ token (\S+) --dev --data [^)]+\)")
 KEY = re.compile(r"key=\$\(cd \S+ && \S+ key add (.+?)\); (curl .+)")
+CLIENT = re.compile(
+    r'client=(\w+)-\$\(date \+%s\); token=\$\((curl .+?) -u "\$client:\$\(cd \S+ && \S+ client add "\$client" (.+?)\)"'
+    r" \| .+?\); (curl .+)"
+)
 TWICE = re.compile(r"(curl .+); (curl .+)")
 NEXT_PAGE = re.compile(r"cursor=\$\((curl .+?) \| .+?\); (curl .+)")
 SECONDS = 90
@@ -166,12 +171,12 @@ def token(data: Path, account: str) -> str:
     return said.getvalue().strip()
 
 
-def key(data: Path, options: str) -> str:
+def added(data: Path, kind: str, options: str) -> str:
     """By the command that the page uses, likewise."""
     said = io.StringIO()
     arguments = shlex.split(options.replace("$(date +%s)", "now"))
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
-        main(["key", "add", *arguments])
+        main([kind, "add", *arguments])
     assert str(data) in arguments
     return said.getvalue().strip()
 
@@ -179,8 +184,11 @@ def key(data: Path, options: str) -> str:
 def plain(command: str, data: Path) -> str:
     """The command with the tokens and the key that the shell would put in."""
     command = TOKEN.sub(lambda found: token(data, found[1]), command)
-    if made := KEY.fullmatch(command):
-        return made[2].replace("$key", key(data, made[1]))
+    if found := KEY.fullmatch(command):
+        return found[2].replace("$key", added(data, "key", found[1]))
+    if found := CLIENT.fullmatch(command):
+        secret = added(data, "client", f"{found[1]} {found[3]}")
+        return f"{found[2]} -u {found[1]}:{secret}; {found[4]}"
     return command
 
 
@@ -201,6 +209,9 @@ def sent(client: httpx.Client, command: str) -> list[httpx.Response]:
                 headers[name] = value
             case "-d":
                 content = next(words).encode()
+                headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+            case "-u":
+                headers["Authorization"] = f"Basic {b64encode(next(words).encode()).decode()}"
             case "--data-binary":
                 assert (next(words), command[:27]) == ("@-", "head -c 2000000 /dev/zero |")
                 content = bytes(2_000_000)
@@ -246,6 +257,9 @@ def test_each_command_is_answered_as_promised(served: Demo) -> None:
                 command = paged[2].replace('"$cursor"', first["next"])
                 second = sent(client, command)[0].json()
                 assert first["items"][-1]["id"] < second["items"][0]["id"]
+            if "$token" in command:
+                asking, _, command = command.partition("; ")
+                command = command.replace("$token", sent(client, asking)[0].json()["access_token"])
             earlier = []
             if twice := TWICE.fullmatch(command):
                 command = twice[2]
@@ -268,7 +282,7 @@ def test_the_commands_of_the_readme_are_answered(served: Demo, monkeypatch: pyte
     )
     assert made
     monkeypatch.chdir(HOME)
-    text = key(served.data, f"{made[1]} --data {served.data}")
+    text = added(served.data, "key", f"{made[1]} --data {served.data}")
     trust = ssl.create_default_context(cafile=str(served.data / "dev-ca.pem"))
     with httpx.Client(verify=trust, trust_env=False) as client:
         answers = []
