@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
+import runpy
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +19,19 @@ import requests
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from joserfc.jwk import ECKey, OKPKey
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 from test_demo import demo, free_ports, page_of
 
+from school.demo import HOME
 from vallum.cli import main
 from vallum.crypto import signing_key
 from vallum.crypto.signing_key import SigningKey
+from vallum.refusals import REASONS
 from vallum.serve.development import mark
 
 
@@ -172,3 +179,104 @@ def test_a_wrong_secret_and_a_revoked_client(server: Server, found: dict[str, st
         assert session.get(f"{server.url}/articles").status_code == 401
         with pytest.raises(OAuthError, match="invalid_client"):
             session.fetch_token(found["token_endpoint"], grant_type="client_credentials")
+
+
+# docs/clients.md ----------------------------------------------------------------------
+
+PAGE = (HOME.parents[1] / "docs" / "clients.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| (\d{3}) \| `(\w+)` \|", re.MULTILINE)
+ADDRESS = "https://localhost:8443"
+
+
+def blocks(language: str) -> list[str]:
+    """Of the page, in their order."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def sent(server: Server, line: str, **variables: str) -> requests.Response:
+    """What curl would send."""
+    for name, value in variables.items():
+        line = line.replace(f"${name}", value)
+    words = shlex.split(line)
+    assert words[:3] == ["curl", "--cacert", "data/dev-ca.pem"]
+    url, rest = words[3].replace(ADDRESS, server.url), words[4:]
+    given = {option: [value for key, value in batched(rest) if key == option] for option in ("-u", "-d", "-H")}
+    assert sum(map(len, given.values())) * 2 == len(rest)
+    headers = dict(header.split(": ", 1) for header in given["-H"])
+    proof = HTTPBasicAuth(*given["-u"][0].split(":")) if given["-u"] else None
+    if not given["-d"]:
+        return requests.get(url, headers=headers, auth=proof, verify=server.authority, timeout=10)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    content = "&".join(given["-d"])
+    return requests.post(url, data=content, headers=headers, auth=proof, verify=server.authority, timeout=10)
+
+
+def batched(words: list[str]) -> list[tuple[str, str]]:
+    """Options and their values."""
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def test_the_page_of_clients(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What docs/clients.md says to do works as it stands there, from the first client to the end of the last."""
+    making, _, asking, using, ending = blocks("sh")
+    by_key, rule = blocks("python")
+    (shown,) = (json.loads(text) for text in blocks("json"))
+    for name in ("kiosk", "kiosk-2"):
+        private_key = Ed25519PrivateKey.generate()
+        pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / f"{name}.key").write_bytes(pem)
+        public = private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (tmp_path / f"{name}.pem").write_bytes(public)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(server.data)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", server.authority)
+
+    def operator(block: str) -> list[str]:
+        lines = [line.removeprefix("secret=$(").removesuffix(")") for line in block.splitlines()]
+        return [server.command(*shlex.split(line)[1:]) for line in lines]
+
+    secret, registered, other, listed = operator(making)
+    assert "kiosk authenticates itself" in registered
+    assert other.startswith("vc_")
+    assert {"board", "kiosk", "gateway"} <= set(listed.split())
+
+    answer = sent(server, asking.strip(), secret=secret)
+    token = answer.json()["access_token"]
+    assert answer.json() == {**shown, "access_token": token}
+    answers = [sent(server, line, secret=secret, token=token) for line in using.splitlines()]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 401]
+    assert answers[1].json()["active"] is True
+
+    assert "Concert" in executed(by_key.replace(ADDRESS, server.url), tmp_path, capsys)
+    imports = "from vallum import READ, allow, when\n"
+    assert "scope='articles'" in executed(f"{imports}print({rule.strip()})", tmp_path, capsys)
+
+    rotated, *_, revoked, disabled = operator(ending)
+    assert rotated.startswith("vc_")
+    assert revoked.startswith("board can get no token any more")
+    assert disabled == "kiosk is disabled."
+    assert sent(server, asking.strip(), secret=rotated).json()["error"] == "invalid_client"
+
+
+def executed(program: str, place: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a program of the page prints."""
+    (place / "program.py").write_text(program)
+    runpy.run_path(str(place / "program.py"))
+    return capsys.readouterr().out
+
+
+def test_the_openssl_of_the_page() -> None:
+    """The files are those that the page's commands make; the program itself may not be there."""
+    assert blocks("sh")[1].splitlines() == [
+        "openssl genpkey -algorithm ed25519 -out kiosk.key",
+        "openssl pkey -in kiosk.key -pubout -out kiosk.pem",
+    ]
+
+
+def test_the_errors_are_those_of_the_table() -> None:
+    """With their statuses; the word for what other stages say is one of OAuth's too."""
+    rows = {code: int(status) for status, code in ROW.findall(PAGE)}
+    assert rows.pop("temporarily_unavailable") == 429
+    assert rows == {code: reason.status for code, reason in REASONS.items() if reason.stage == "oauth"}
