@@ -28,6 +28,7 @@ REPOSITORY: Final = [
 OPTIONAL_IMPORTS: Final = {
     "asyncpg": "the extra `postgres`",
     "vallum.store.postgres": "imports asyncpg",
+    "vallum.store.postgres_peek": "imports asyncpg",
 }
 """Modules that may be imported inside a function, and why."""
 
@@ -64,7 +65,9 @@ def late_imports(tree: ast.Module) -> list[tuple[int, str]]:
             if isinstance(node, ast.Import):
                 found += [(node.lineno, alias.name) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                found.append((node.lineno, node.module or "."))
+                module = node.module or "."
+                if any(f"{module}.{alias.name}" not in OPTIONAL_IMPORTS for alias in node.names):
+                    found.append((node.lineno, module))
     return sorted({(line, name) for line, name in found if name not in OPTIONAL_IMPORTS})
 
 
