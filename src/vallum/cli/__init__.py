@@ -16,6 +16,7 @@ import typer
 from vallum.errors import OperatorError
 
 COMMANDS: Final = (
+    "new",
     "serve",
     "db",
     "user",
