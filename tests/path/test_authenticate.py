@@ -15,6 +15,7 @@ from tests.path.small import NOON, Clock
 from tests.unit.crypto.forging import encode, forge
 
 from vallum import defaults
+from vallum.audit.keys import PRIVATE_FILE
 from vallum.crypto import jws, signing_key
 from vallum.crypto.keyfile import read_secret
 from vallum.crypto.signing_key import SigningKey
@@ -41,7 +42,10 @@ def change(data: Path, script: Callable[[], Any]) -> None:
 
 def key_of(data: Path) -> SigningKey:
     """The newest signing key of the data directory."""
-    newest = max((data / "keys").glob("*.pem"), key=lambda path: path.stat().st_mtime_ns)
+    files = [
+        path for path in (data / "keys").glob("*.pem") if path.name != PRIVATE_FILE
+    ]  # that of the audit signs none
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     return signing_key.load(read_secret(newest))
 
 
