@@ -36,6 +36,13 @@ def keep(data: Path, checkpoint: str) -> None:
     write_secret(data / FILE, checkpoint.encode() + b"\n", replace=True)
 
 
+def put_away(data: Path, now: float) -> None:
+    """Keep it under another name: the database is another one from now on."""
+    path = data / FILE
+    if path.exists():
+        path.rename(data / f"{FILE}.{int(now)}")
+
+
 def follow(before: str | None, keys: KeySet, dialect: DialectName) -> Script[str | None]:
     """The newest checkpoint, if the chain still has what was signed before; None when it is the same, or there is none.
 

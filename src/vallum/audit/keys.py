@@ -32,7 +32,7 @@ def make(folder: Path, passphrase: bytes | None) -> SigningKey:
         passphrase: of the private file, when there is a master key.
     """
     key = signing_key.generate(ALGORITHM)
-    _publish(folder, [*public_jwks(folder), key.public_jwk])
+    publish(folder, [*public_jwks(folder), key.public_jwk])
     write_secret(folder / PRIVATE_FILE, key.private_pem(passphrase), replace=True)
     return key
 
@@ -69,10 +69,11 @@ def load(folder: Path, passphrase: bytes | None) -> SigningKey:
 
 def trust_only(folder: Path, key: SigningKey) -> None:
     """Believe no other key any more."""
-    _publish(folder, [key.public_jwk])
+    publish(folder, [key.public_jwk])
 
 
-def _publish(folder: Path, jwks: Iterable[Mapping[str, str]]) -> None:
+def publish(folder: Path, jwks: Iterable[Mapping[str, str]]) -> None:
+    """Trust these public keys."""
     content = json.dumps({"keys": [dict(jwk) for jwk in jwks]}, indent=1).encode() + b"\n"
     write_secret(folder / PUBLIC_FILE, content, replace=True)
 

@@ -29,6 +29,8 @@ COMMANDS: Final = (
     "check",
     "keys",
     "audit",
+    "backup",
+    "restore",
 )
 """Each is a module of this package, imported when it is called: a token inside another command must not wait for SQL."""
 

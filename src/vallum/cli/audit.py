@@ -25,7 +25,7 @@ from vallum.audit.prune import prune as pruning
 from vallum.audit.verify import verify as verifying
 from vallum.audit.verify_file import verify_file
 from vallum.cli.audit_shown import COLUMNS, counted, described, moment, told
-from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
+from vallum.cli.given import App, AsJson, Data, content_of, database_of, done, opened, settings_of
 from vallum.cli.output import show, table
 from vallum.crypto.jwk import KeySet
 from vallum.crypto.random import request_id
@@ -88,9 +88,9 @@ def verify(
     """Compare every entry with what was sealed; leaves with 1 when something is at fault."""
     settings = settings_of(data=data, app=app)
     public = _public(settings, trusted)
-    outside = {str(path): _read(path).decode("ascii", "replace") for path in checkpoint or ()}
+    outside = {str(path): content_of(path).decode("ascii", "replace") for path in checkpoint or ()}
     if file is not None:
-        with _opened(file) as lines:
+        with opened(file) as lines:
             report = verify_file(lines, public, outside)
     else:
         kept = anchor.kept(settings.data)
@@ -208,19 +208,7 @@ def _key(settings: Settings) -> SigningKey:
 def _public(settings: Settings, file: Path | None) -> KeySet:
     if file is None:
         return keys.key_set(keys.public_jwks(settings.data / KEYS_FOLDER))
-    return keys.key_set(keys.parsed(_read(file), str(file)))
-
-
-def _read(path: Path) -> bytes:
-    with _opened(path) as file:
-        return file.read()
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise StoreError("file-unreadable", str(path), f"{error.strerror}.") from None
+    return keys.key_set(keys.parsed(content_of(file), str(file)))
 
 
 def _keep(database: CommandDatabase, settings: Settings, public: KeySet) -> None:

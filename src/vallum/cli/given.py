@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, BinaryIO, TypeVar
 
 import typer
 
 from vallum.audit.operator import Deed, recorded
 from vallum.serve.database import address_of, command_database
 from vallum.serve.settings import Settings, load
+from vallum.store.errors import StoreError
 from vallum.store.ports import CommandDatabase, Script
 
 T = TypeVar("T")
@@ -39,6 +40,28 @@ def database_of(settings: Settings) -> CommandDatabase:
         StoreError: it is missing or open to others, or cannot be reached.
     """
     return command_database(address_of(settings), settings.data)
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file that the operator named.
+
+    Raises:
+        StoreError: `file-unreadable`.
+    """
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise StoreError("file-unreadable", str(path), f"{error.strerror}.") from None
+
+
+def content_of(path: Path) -> bytes:
+    """What is in it.
+
+    Raises:
+        StoreError: `file-unreadable`.
+    """
+    with opened(path) as file:
+        return file.read()
 
 
 def done(database: CommandDatabase, deed: Callable[[T], Deed | None], script: Callable[[], Script[T]]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from hashlib import sha256
 
 from vallum.crypto import base64url
@@ -35,6 +36,14 @@ def fingerprint(*parts: bytes) -> bytes:
 def hex256(data: bytes) -> str:
     """SHA-256 as 64 hex digits."""
     return sha256(data).hexdigest()
+
+
+def hex256_of(chunks: Iterable[bytes]) -> str:
+    """The same of the bytes that come in pieces."""
+    digest = sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def mark48(data: bytes) -> str:

@@ -29,6 +29,7 @@ ALGORITHM: Final = "Ed25519"
 OVERLAP_SECONDS: Final = defaults.TOKEN_SECONDS + defaults.TOKEN_LEEWAY_SECONDS
 """How long a rotated key verifies: the longest life of a token that it signed."""
 SECRET_BYTES: Final = 32
+CURSOR_FILE: Final = "secret"
 
 Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
@@ -195,9 +196,14 @@ class Keyring:
         )
 
 
+def forget_cursor_secret(folder: Path) -> None:
+    """Void every cursor that was given out."""
+    (folder / CURSOR_FILE).unlink(missing_ok=True)
+
+
 def cursor_secret(folder: Path) -> bytes:
     """The secret behind cursors, made when it is first asked for."""
-    path = folder / "secret"
+    path = folder / CURSOR_FILE
     if not path.exists():
         write_secret(path, token_bytes(SECRET_BYTES))
     return read_secret(path)
