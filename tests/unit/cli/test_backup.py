@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -101,17 +102,22 @@ def test_what_cannot_be_done_is_told(run: Run, arguments: list[str], code: int, 
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Callable[..., Said]]:
-    """A command on a PostgreSQL database of this test's own."""
+def url() -> Iterator[str]:
+    """A PostgreSQL database of this test's own."""
     name = stores.server().database()
-    url = stores.server().url(name)
+    yield stores.server().url(name)
+    stores.server().drop(name)
+
+
+@pytest.fixture
+def server(tmp_path: Path, url: str) -> Callable[..., Said]:
+    """A command on it."""
 
     def call(*arguments: str) -> Said:
         return command(*arguments, cwd=tmp_path, VALLUM_DATABASE=url)
 
     assert call("db", "create", "--dev", "--seed").code == 0
-    yield call
-    stores.server().drop(name)
+    return call
 
 
 def test_on_postgresql_its_own_tools_do_it(server: Callable[..., Said]) -> None:
@@ -130,3 +136,25 @@ def test_on_postgresql_its_own_tools_do_it(server: Callable[..., Said]) -> None:
     assert (states[before], sorted(states.values())) == ("revoked", ["revoked", "signs"])
     assert server("audit", "verify").code == 0
     assert [entry["verb"] for entry in server("audit", "list", "--json").json()] == ["restore", "user add"]
+
+
+def test_what_pg_restore_brought_back_is_made_one_of_today(
+    server: Callable[..., Said], url: str, tmp_path: Path
+) -> None:
+    """By the three commands of the page: what was changed since is as it was, and the audit, with its triggers, is whole."""
+    server("user", "add", "ada", "--no-password")
+    server("audit", "checkpoint")
+    tools = Path(stores.server()._handle.bin_path)
+    dump = str(tmp_path / "school.dump")
+    subprocess.run([tools / "pg_dump", "--format=custom", f"--file={dump}", url], check=True, timeout=60)
+    server("user", "disable", "ada")
+    server("audit", "checkpoint")
+    subprocess.run([tools / "pg_restore", "--clean", "--if-exists", f"--dbname={url}", dump], check=True, timeout=60)
+    said = server("audit", "verify")
+    assert (said.code, "chain-truncated" in said.out) == (1, True)
+    assert server("restore").code == 0
+    accounts = {row["name"]: row["disabled"] for row in server("user", "list", "--json").json()}
+    assert accounts == {"ada": False, "rita": False, "will": False}
+    assert server("audit", "verify").code == 0
+    assert len(list((tmp_path / "data").glob("audit.checkpoint.*"))) == 1
+    assert server("user", "disable", "ada").code == 0

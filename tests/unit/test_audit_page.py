@@ -1,0 +1,90 @@
+"""What docs/audit.md and docs/backup.md show is what happens: their commands, their tables, their numbers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.unit.serve.served import ROOT, Said, command
+
+from vallum import defaults
+from vallum.audit.denials import STATUSES
+from vallum.audit.fault import KINDS
+from vallum.store.restored import TABLES
+
+AUDIT = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+BACKUP = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `([\w-]+)` \| (.*) \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with data in it, and one for backups."""
+    made = command("db", "create", "--dev", "--seed", cwd=tmp_path)
+    assert made.code == 0, made.err
+    (tmp_path / "backups").mkdir()
+    return tmp_path
+
+
+def commands(page: str) -> list[str]:
+    """Of the blocks for a shell, in their order."""
+    return [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+
+
+def run(place: Path, line: str) -> Said:
+    """One of them; its output goes where it says."""
+    line, _, file = line.partition(" > ")
+    name, *arguments = shlex.split(line)
+    assert name == "vallum"
+    said = command(*arguments, cwd=place)
+    if file:
+        (place / file).write_text(said.out)
+    return said
+
+
+def test_the_commands_of_the_audit_do_what_is_said(place: Path) -> None:
+    """From the top to the bottom of the page, after an operator has done something."""
+    command("user", "add", "ada", "--no-password", cwd=place)
+    lines = commands(AUDIT)
+    assert len(lines) == 10
+    for line in lines:
+        said = run(place, line)
+        assert said.code == 0, (line, said.out, said.err)
+    assert (place / "checkpoint.txt").read_text().count(".") == 2
+    assert (place / "audit.jsonl").exists()
+    assert command("audit", "rekey", "--stolen", cwd=place).code == 0
+
+
+def test_the_commands_of_the_backup_do_what_is_said(place: Path) -> None:
+    """The file has the name of its moment, and the digest that was printed."""
+    backup, restore = commands(BACKUP)
+    said = run(place, backup)
+    assert said.code == 0, said.err
+    (file,) = (place / "backups").iterdir()
+    assert re.fullmatch(r"vallum-\d{8}T\d{6}Z\.db", file.name)
+    digest = said.out.split()[-1]
+    said = run(place, restore.replace("vallum-20261130T120000Z.db", file.name).replace("DIGEST", digest))
+    assert said.code == 0, said.err
+    assert (place / "restored" / "vallum.db").exists()
+
+
+def test_every_fault_is_explained() -> None:
+    """By the words of the program."""
+    assert dict(ROW.findall(AUDIT)) == KINDS
+
+
+def test_every_table_is_explained() -> None:
+    """By the words of the program."""
+    assert dict(ROW.findall(BACKUP)) == TABLES
+
+
+def test_the_numbers_are_those_of_the_program() -> None:
+    """Of the page's first two sections."""
+    assert f"({', '.join(map(str, sorted(STATUSES)))})" in AUDIT
+    assert (defaults.AUDIT_DENIALS_KNOWN, defaults.AUDIT_DENIALS_STRANGERS) == (256, 128)
+    assert "256 kinds of known callers and for\n  128 of strangers" in AUDIT
+    assert (defaults.AUDIT_SEAL_SECONDS, defaults.AUDIT_SEGMENT_ROWS, defaults.AUDIT_DENIAL_SECONDS) == (5, 500, 60)
+    assert "Every five seconds" in AUDIT
+    assert "segments of at most\n500" in AUDIT
