@@ -25,7 +25,7 @@ from vallum.audit.prune import prune as pruning
 from vallum.audit.verify import verify as verifying
 from vallum.audit.verify_file import verify_file
 from vallum.cli.audit_shown import COLUMNS, counted, described, moment, told
-from vallum.cli.given import App, AsJson, Data, content_of, database_of, done, opened, settings_of
+from vallum.cli.given import App, AsJson, Checkpoints, Data, Trusted, content_of, database_of, done, opened, settings_of
 from vallum.cli.output import show, table
 from vallum.crypto.jwk import KeySet
 from vallum.crypto.random import request_id
@@ -74,13 +74,9 @@ def list_(
 @commands.command()
 def verify(
     *,
-    checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may be repeated.")
-    ] = None,
+    checkpoint: Checkpoints = None,
     file: Annotated[Path | None, typer.Option("--file", help="An export instead of the database.")] = None,
-    trusted: Annotated[
-        Path | None, typer.Option("--trust", help="A file of the audit's public keys (`audit key`), kept elsewhere.")
-    ] = None,
+    trusted: Trusted = None,
     data: Data = None,
     app: App = None,
     as_json: AsJson = False,

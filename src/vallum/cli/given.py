@@ -21,6 +21,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Directory of the database and the keys.", show_default=False)
 ]
+Checkpoints = Annotated[
+    list[Path] | None,
+    typer.Option("--checkpoint", help="A checkpoint of the audit that was kept elsewhere; may be repeated."),
+]
+Trusted = Annotated[
+    Path | None, typer.Option("--trust", help="A file of the audit's public keys (`audit key`), kept elsewhere.")
+]
 App = Annotated[str | None, typer.Option("--app", help="The API, as module:attribute.", show_default=False)]
 
 

@@ -12,7 +12,7 @@ import typer
 from vallum.audit import keys
 from vallum.audit.fault import Report
 from vallum.cli.audit_shown import counted, shown
-from vallum.cli.given import App, AsJson, Data, content_of, database_of, settings_of
+from vallum.cli.given import App, AsJson, Checkpoints, Data, Trusted, content_of, database_of, settings_of
 from vallum.cli.output import show
 from vallum.serve.after_restore import Ended, Wanted, end_everything
 from vallum.serve.alone import alone
@@ -36,12 +36,8 @@ def restore(
     ] = None,
     *,
     sha256: Annotated[str | None, typer.Option("--sha256", help="What `vallum backup` said.")] = None,
-    checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint of the audit that was kept elsewhere.")
-    ] = None,
-    trusted: Annotated[
-        Path | None, typer.Option("--trust", help="A file of the audit's public keys, kept elsewhere.")
-    ] = None,
+    checkpoint: Checkpoints = None,
+    trusted: Trusted = None,
     broken_audit: Annotated[bool, typer.Option("--broken-audit", help="Even when the audit is not whole.")] = False,
     void_credentials: Annotated[
         bool, typer.Option("--void-credentials", help="Revoke API keys and clients' secrets too.")
@@ -63,15 +59,19 @@ def restore(
     )
     if settings.database is not None:
         ended, backup_at = _in_place(settings, backup, wanted), None
-    elif backup is None:
-        raise typer.BadParameter("name the file that `vallum backup` made")
     else:
-        done = restoring(backup, settings.data, wanted, time.time())
-        ended, backup_at = done.ended, done.backup_at
-        if settings.dev:
-            mark(settings.data, settings.public_url)
-            development_files(settings.data, time.time())
+        ended, backup_at = _from_file(settings, backup, wanted)
     _told(settings, ended, backup_at, as_json=as_json)
+
+
+def _from_file(settings: Settings, backup: Path | None, wanted: Wanted) -> tuple[Ended, float]:
+    if backup is None:
+        raise typer.BadParameter("name the file that `vallum backup` made")
+    done = restoring(backup, settings.data, wanted, time.time())
+    if settings.dev:
+        mark(settings.data, settings.public_url)
+        development_files(settings.data, time.time())
+    return done.ended, done.backup_at
 
 
 def _in_place(settings: Settings, backup: Path | None, wanted: Wanted) -> Ended:
