@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 from typing import Any
 
@@ -157,6 +158,15 @@ def test_a_revocation_counts_in_every_process(desk: Desk) -> None:
     finally:
         running.service = own
         running.run(service.stop())
+
+
+def test_a_revocation_is_recorded(desk: Desk) -> None:
+    """In the audit, in the transaction that voids the token: which client, which token, in which request."""
+    token = desk.token("heron")
+    answer = desk.endpoint(REVOKE, "heron", token=token)
+    rows = stores.rows(desk.data, "SELECT at, request_id, principal, verb, resource, row_key FROM vallum_audit")
+    key = json.dumps({"jti": claims_of(token)["jti"]})
+    assert rows == [(NOON, answer.headers["x-request-id"], "heron", "revoke", "oauth/token", key)]
 
 
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "anything"])
