@@ -267,8 +267,8 @@ def test_a_client_revoked_while_it_gets_its_token_has_nothing(desk: Desk) -> Non
 
     async def slow(self: object, client_id: str) -> object:
         found = await original(find, client_id)
-        desk.clock.forward(5)
         await asyncio.to_thread(desk.revoke, "heron")
+        desk.clock.forward(5)
         return found
 
     with pytest.MonkeyPatch.context() as patch:

@@ -50,7 +50,9 @@ def nobody(desk: Desk) -> list[Callable[[], Answer]]:
         ),
         *(partial(desk.send, TOKEN, GRANT, known) for known in (ended, gone)),
         *(partial(signed_by, desk, "Ed25519", name) for name in ("kite", "nobody", "heron", "gone")),
-        partial(signed_by, desk, "Ed25519", kid=desk.keys["kite"].kid),
+        *(partial(signed_by, desk, "Ed25519", name, kid=desk.keys["kite"].kid) for name in ("kite", "nobody")),
+        *(partial(signed_by, desk, "Ed25519", name, kid="x") for name in ("kite", "nobody")),
+        *(partial(signed_by, desk, "ES256", name) for name in ("kite", "nobody")),
         partial(header, desk, "Basic ==="),
     ]
 
@@ -83,7 +85,7 @@ def test_the_work_tells_nobody_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch
         ask()
         done.append(dict(counts))
     assert done[:7] == [{"read": 1, "hash": 1}] * 7
-    assert done[7:] == [{"read": 1, "verification": 1}] * 5
+    assert done[7:] == [{"read": 1, "verification": 1}] * 10
 
 
 def test_a_stranger_elsewhere_locks_nobody_out(desk: Desk) -> None:
