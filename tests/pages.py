@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Final, Self
 
 import httpx
-from tests.unit.serve.served import PROGRAM, ROOT, command, environment, free_port
+from tests.unit.serve.served import PROGRAM, ROOT, Said, command, environment, free_port
 
 DOCS: Final = ROOT / "docs"
 SECONDS: Final = 60
 BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-ASSIGNED: Final = re.compile(r"(\w+)=\$\((.*)\)")
+ASSIGNED: Final = re.compile(r"(\w+)=\$\((vallum .*)\)")
 TAKES_VALUE: Final = {"-H", "-d", "-X", "-u", "--cacert"}
 
 
@@ -54,7 +54,7 @@ class Terminal:
     `vallum serve` starts goes on until the terminal is closed, at a port that is free instead of 8443.
 
     Args:
-        place: where it begins; modules that are loaded from there are forgotten in the end.
+        place: where it begins.
     """
 
     def __init__(self, place: Path) -> None:
@@ -69,9 +69,6 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        for name, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or "/").is_relative_to(self.place):
-                del sys.modules[name]
 
     def close(self) -> None:
         """Stop the server as Ctrl-C would; it leaves in order."""
@@ -87,7 +84,7 @@ class Terminal:
         """What the command prints, on both of its streams."""
         assigned = ASSIGNED.fullmatch(line)
         if assigned is not None:
-            self.names[assigned[1]] = self.run(assigned[2]).strip()
+            self.names[assigned[1]] = self._captured(assigned[2])
             return ""
         words = shlex.split(self._filled(line), comments=True)
         match words:
@@ -99,19 +96,19 @@ class Terminal:
             case ["vallum", "serve", *_]:
                 return self._serve(words[1:])
             case ["vallum", *arguments]:
-                said = command(*arguments, cwd=self.here, **self.settings)
-                return said.out + said.err
+                ran = self._vallum(arguments)
+                return ran.out + ran.err
             case ["curl", *arguments]:
                 answer = self.curl(arguments)
+                assert answer.status_code != 500, (self.place / "log").read_text()
                 return f"HTTP {answer.status_code}\n{answer.text}"
             case _:
                 return self._bash(line)
 
-    def page(self, page: Path, language: str = "console") -> None:
-        """Every command of its blocks, and whether it prints what it is said to print."""
-        for block in blocks(page, language):
-            for line, said in commands(block):
-                assert_said(said, self.run(line))
+    def give(self, block: str) -> None:
+        """Every command of a console block, and whether it prints what it is said to print."""
+        for line, said in commands(block):
+            assert_said(said, self.run(line))
 
     def curl(self, arguments: list[str]) -> httpx.Response:
         """What curl would send, and trusting whom it would trust."""
@@ -126,22 +123,34 @@ class Terminal:
             return client.request(method, url.replace("8443", str(self.port)), headers=headers, content=content)
 
     def _filled(self, line: str) -> str:
-        line = re.sub(r"\$\((vallum [^)]*)\)", lambda found: self.run(found[1]).strip(), line)
+        line = re.sub(r"\$\((vallum [^)]*)\)", lambda found: self._captured(found[1]), line)
         return re.sub(r"\$(\w+)", lambda found: self.names.get(found[1], found[0]), line)
 
-    def _serve(self, arguments: list[str]) -> str:
-        self.server = subprocess.Popen(
-            [*PROGRAM, *arguments],
-            cwd=self.here,
-            env=environment(**self.settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said = self.server.stdout.readline() if self.server.stdout else ""
-        if not said:
-            raise AssertionError(self.server.communicate()[1])
+    def _captured(self, line: str) -> str:
+        """What the shell puts in the place of `$(vallum …)`."""
+        return self._vallum(shlex.split(line)[1:]).out.strip()
+
+    def _vallum(self, arguments: list[str]) -> Said:
+        """In this process, which forgets the project's modules afterwards: the page may add to them."""
+        said = command(*arguments, cwd=self.here, **self.settings)
+        for name, module in list(sys.modules.items()):
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(self.place):
+                del sys.modules[name]
         return said
+
+    def _serve(self, arguments: list[str]) -> str:
+        with (self.place / "log").open("ab") as log:
+            self.server = subprocess.Popen(
+                [*PROGRAM, *arguments],
+                cwd=self.here,
+                env=environment(**self.settings),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        said = self.server.stdout.readline() if self.server.stdout else ""
+        assert said, (self.place / "log").read_text()
+        return said.replace(str(self.port), "8443")
 
     def _bash(self, line: str) -> str:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -1,0 +1,119 @@
+"""The pages that are told from top to bottom: each command is given, each program is added, each setting is known."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.pages import DOCS, Terminal, blocks
+from tests.unit.serve.served import command
+
+from vallum import defaults
+from vallum.cli import COMMANDS
+from vallum.crypto.certificates import development_authority, server_certificate
+from vallum.crypto.keyfile import write_secret
+from vallum.serve.settings import Settings, load
+
+ADDED = re.compile(r"# add to (\S+)\n")
+DEPLOYMENT = DOCS / "deployment.md"
+COMMAND = re.compile(r"`vallum ([a-z]+)(?: ([a-z]+))?")
+
+
+def test_the_quickstart(tmp_path: Path) -> None:
+    """In its order; the programs are added before the first command behind them, as a reader would."""
+    page = DOCS / "quickstart.md"
+    first, *others = blocks(page, "console")
+    with Terminal(tmp_path) as terminal:
+        terminal.give(first)
+        for program in blocks(page, "python"):
+            where = ADDED.match(program)
+            assert where, program
+            with (terminal.here / where[1]).open("a", encoding="utf-8") as file:
+                file.write("\n\n" + program[where.end() :])
+        for block in others:
+            terminal.give(block)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, and the files of /etc/shop: a certificate, its key, a master key, a password."""
+    place = tmp_path_factory.mktemp("machine")
+    assert command("new", "shop", cwd=place).code == 0
+    authority = development_authority(time.time())
+    made = server_certificate(authority.certificate_pem, authority.private_key_pem, time.time())
+    for name, secret in {
+        "fullchain.pem": made.certificate_pem,
+        "privkey.pem": made.private_key_pem,
+        "master-key": b"nVtq4cdrZ6gy8bF2KpWmXhYs",
+        "db-password": b"secret",
+        "db-ca.pem": authority.certificate_pem,
+    }.items():
+        write_secret(place / name, secret)
+    return place
+
+
+def on(machine: Path, settings: str) -> str:
+    """The settings, with paths of that machine; localhost is whom its certificate is for."""
+    text = re.sub(r"(/etc/shop/tls/|/etc/shop/|/var/lib/shop/|/run/shop/)", f"{machine}/", settings)
+    return text.replace("api.shop.example", "localhost")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_settings_of_a_deployment(machine: Path, number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each file is read, names only what there is, and with its files in place nothing is found against it."""
+    text = blocks(DEPLOYMENT, "toml")[number]
+    assert set(tomllib.loads(text)) <= set(Settings.model_fields)
+    (tmp_path / "vallum.toml").write_text(on(machine, text), encoding="utf-8")
+    shutil.copytree(machine / "shop" / "shop", tmp_path / "shop")
+    monkeypatch.chdir(tmp_path)
+    assert load({}).public_url == "https://localhost"
+    with Terminal(tmp_path) as terminal:
+        terminal.settings = {"VALLUM_APP": ""}
+        if "database = " not in text:  # whether a server answers is not the page's affair
+            assert "0 errors, 0 warnings" in terminal.run("vallum check --strict")
+
+
+def test_the_commands_of_a_deployment(machine: Path) -> None:
+    """From the first start to an upgrade, under the settings of production."""
+    project = machine / "shop"
+    (project / "vallum.toml").write_text(on(machine, blocks(DEPLOYMENT, "toml")[0]), encoding="utf-8")
+    with Terminal(project) as terminal:
+        terminal.settings = {"VALLUM_APP": ""}
+        for block in blocks(DEPLOYMENT, "console"):
+            terminal.give(block)
+
+
+def test_the_unit_and_the_proxy_fit_the_settings() -> None:
+    """The stop is waited for, the certificate is reloaded, and both sides mean the same socket."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    unit.read_string(blocks(DEPLOYMENT, "ini")[0])
+    service = unit["Service"]
+    assert service["ExecStart"].endswith("vallum serve")
+    assert int(service["TimeoutStopSec"]) > defaults.STOP_SECONDS
+    assert int(service["LimitNOFILE"]) > defaults.CONNECTIONS
+    (proxy,) = blocks(DEPLOYMENT, "nginx")
+    assert f"unix:{tomllib.loads(blocks(DEPLOYMENT, 'toml')[1])['unix_socket']};" in proxy
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in proxy
+
+
+def test_every_command_that_is_named_exists() -> None:
+    """Also those in the middle of a sentence."""
+    commands = (DOCS / "commands.md").read_text(encoding="utf-8")
+    for page in DOCS.glob("*.md"):
+        for name, second in COMMAND.findall(page.read_text(encoding="utf-8")):
+            assert name in COMMANDS, (page.name, name)
+            if second and f"## vallum {name} {second}" not in commands:
+                assert f"## vallum {name} " in commands or f"## vallum {name}\n" in commands, (page.name, name, second)
+
+
+def test_every_page_is_in_the_index() -> None:
+    """A page that nobody finds is not written."""
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page.parent.name != "adr"]
+    assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
