@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal, final
+from typing import Any, Literal, final
 
-from sqlalchemy import ColumnElement, Select, literal_column, select
+from sqlalchemy import ColumnElement
 from sqlalchemy.sql import elements, operators, visitors
 
 from vallum.authorise.evaluator import expression_of
 from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about, lacking
 from vallum.authorise.evaluator_select import Row, same
 from vallum.authorise.evaluator_values import UnsupportedExpression
-from vallum.declare.policy import ANYONE, Operation, Rule, word_of
-
-PARAMETER: Final = re.compile(r":(\w+)|__\[POSTCOMPILE_(\w+)\]")
-"""A parameter in the text of a compiled expression, or a list of them."""
+from vallum.declare.policy import ANYONE, Operation, Rule
+from vallum.declare.words import condition_words
 
 Verdict = Literal["true", "false", "null", "unknown", "grants", "applies", "no", "allowed", "refused", "not found", ""]
 
@@ -145,14 +142,7 @@ def _condition(depth: int, expression: Any, question: Question, row: Row) -> Ite
 def _text(expression: ColumnElement[Any], question: Question, row: Row) -> str:
     """The condition in SQL's words with its constants in place, and the values of the row that it reads."""
     table = question.resource.table
-    statement: Select[Any] = select(literal_column("1")).select_from(table).where(expression)
-    compiled = statement.compile()
-
-    def constant(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        return word_of(name) or _shown(compiled.params.get(name))
-
-    words = PARAMETER.sub(constant, " ".join(str(compiled).split()).partition(" WHERE ")[2])
+    words = condition_words(expression, table)
     read = {
         element.key: _shown(row[element.key] if element.key in row else row.get(element.name))
         for element in visitors.iterate(expression)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,16 +18,17 @@ from vallum.authenticate.addresses import within
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.evaluator import CallerValues, Evaluator
 from vallum.authorise.evaluator_decide import Question, is_about
-from vallum.authorise.evaluator_explain import PARAMETER, Line
+from vallum.authorise.evaluator_explain import Line
 from vallum.authorise.evaluator_explain import explain as explain_row
 from vallum.authorise.evaluator_select import Row
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.checks_finding import rule_place
-from vallum.declare.policy import ANYONE, Operation, Rule, word_of
+from vallum.declare.policy import ANYONE, Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
+from vallum.declare.words import condition_words, when_words
 from vallum.edge.routes import RouteTable
 from vallum.serve.load import load_api
 from vallum.store import api_keys, principals
@@ -125,7 +125,7 @@ def _without_row(
 ) -> list[Line]:
     """Which rules are the caller's; on rows they decide one by one: ask for an item."""
     lines = [
-        _line(rule_place(route.path, index, rule), rule, caller, facts)
+        _line(rule_place(route.path, index, rule), rule, route.resource, caller, facts)
         for index, rule in enumerate(rules, 1)
         if is_about(rule, operation)
     ]
@@ -138,21 +138,18 @@ def _without_row(
     return [Line(0, f"caller {caller.id or 'anonymous'}; roles: {roles}"), outcome, *lines]
 
 
-def _line(text: str, rule: Rule, caller: CallerValues, facts: RequestFacts) -> Line:
+def _line(text: str, rule: Rule, resource: Resource | None, caller: CallerValues, facts: RequestFacts) -> Line:
     met = conditions_hold if rule.effect == "allow" else conditions_may_hold
     if not any(role is ANYONE or role in caller.roles for role in rule.roles):
         return Line(1, f"{text}: not a role of this caller", "no")
     if not met(rule.when, facts):
-        return Line(1, f"{text}: its conditions on the request are not met", "no")
-    condition = PARAMETER.sub(_word, " ".join(str(rule.where).split()))
-    suffix = "" if condition == "true" else f", on rows where {condition}"
-    return Line(1, f"{text}{suffix}", "grants" if rule.effect == "allow" else "applies")
-
-
-def _word(parameter: re.Match[str]) -> str:
-    """`me.id`, `me.attr["school"]` or the name of a constant."""
-    name = parameter[1] or parameter[2]
-    return word_of(name) or name
+        return Line(1, f"{text}: its conditions on the request are not met: {', '.join(when_words(rule.when))}", "no")
+    condition = "" if resource is None else condition_words(rule.where, resource.table)
+    return Line(
+        1,
+        f"{text}{f', on rows where {condition}' if condition else ''}",
+        "grants" if rule.effect == "allow" else "applies",
+    )
 
 
 @final

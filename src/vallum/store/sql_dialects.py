@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from sqlalchemy.engine import Dialect
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ME_ROLES
+from vallum.declare.words import unescaped
 
 # A NUL cannot stand in SQL text, so it marks parameters in what the compilers write.
 MARK: Final = "\x00"
@@ -80,13 +80,7 @@ class _Marking:
         return f"(NOT {self.visit_endswith_op_binary(binary)})"
 
     def _text_and_part(self, binary: Any) -> tuple[str, Callable[[], str]]:
-        part = binary.right
-        escape = (binary.modifiers or {}).get("escape")
-        if isinstance(part, BindParameter) and isinstance(part.value, str) and escape:
-            # autoescape=True has put the escapes into the constant already.
-            part = BindParameter(
-                None, re.sub(re.escape(escape) + "(.)", r"\1", part.value), type_=part.type, unique=True
-            )
+        part = unescaped(binary)
         text = str(self.process(binary.left))  # type: ignore[attr-defined]  # a mixin of compilers
         return text, lambda: str(self.process(part))  # type: ignore[attr-defined]
 

@@ -169,4 +169,4 @@ def test_a_relationship_is_shown_as_it_runs() -> None:
     last = explain(resource.rules, READ, question, row)[-1]
     assert last.verdict == "false"
     assert last.text.startswith("EXISTS (SELECT 1 FROM projects WHERE projects.id = tasks.project_id AND (EXISTS")
-    assert last.text.endswith(f"IN (Part.OWNER, Part.EDITOR))))  [project_id={number(20)}]")
+    assert last.text.endswith(f"IN ('owner', 'editor'))))  [project_id={number(20)}]")
