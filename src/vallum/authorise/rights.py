@@ -36,7 +36,7 @@ class Grant:
         bit: its bit in a row's mask.
         where: the rule's condition, with the row's existence (tenant, soft delete) and no applying deny.
         fields: names of the fields that it grants.
-        always: the rule has no condition of its own.
+        always: it holds on every row, whatever becomes of the row.
         written: column name → value that the server writes on CREATE.
     """
 
@@ -201,7 +201,7 @@ class Rights:
         if not isinstance(rule.where, True_):
             where = prefer_in(rule.where, resource.table) if self.dialect == "sqlite" else rule.where
             parts.insert(0, self._condition(resource, where))
-        return Uncompiled(all_of(parts), fields, not parts, rule.set)
+        return Uncompiled(all_of(parts), fields, not parts, isinstance(rule.where, True_), rule.set)
 
     def _condition(self, resource: Resource, expression: ColumnElement[Any]) -> Sql:
         return condition(expression, resource.table, self.dialect, self.roles)
@@ -248,22 +248,25 @@ def granted_fields(resource: Resource, rule: Rule, operation: Operation | None) 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Uncompiled:
-    """A grant before it has a bit."""
+    """A grant before it has a bit; a `free` one adds nothing to what every grant demands, which is tenant, soft delete
+    and denies.
+    """
 
     where: Sql
     fields: frozenset[str]
     always: bool
+    free: bool
     written: Mapping[str, ColumnElement[Any]]
 
 
 def needed(grants: list[Uncompiled]) -> list[Uncompiled]:
-    """One grant for each distinct condition, and none that an unconditional one makes superfluous."""
+    """One grant for each distinct condition, and none that a free one makes superfluous."""
     united: dict[Sql, Uncompiled] = {}
     for grant in grants:
         same = united.get(grant.where)
         fields = grant.fields if same is None else grant.fields | same.fields
-        united[grant.where] = Uncompiled(grant.where, fields, grant.always, grant.written)
-    everywhere = next((g for g in united.values() if g.always), None)
+        united[grant.where] = Uncompiled(grant.where, fields, grant.always, grant.free, grant.written)
+    everywhere = next((g for g in united.values() if g.free), None)
     return [g for g in united.values() if g is everywhere or everywhere is None or not g.fields <= everywhere.fields]
 
 

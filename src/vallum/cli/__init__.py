@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "routes",
     "openapi",
     "explain",
+    "matrix",
     "check",
     "keys",
     "audit",

@@ -22,7 +22,7 @@ from vallum.declare.policy import When, word_of
 
 # A NUL cannot stand in SQL text, so it marks values in what the compiler writes.
 MARK: Final = "\x00"
-UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 """Seconds of a span's unit, largest first."""
 
 
@@ -77,7 +77,9 @@ def span_words(span: timedelta) -> str:
         count, left = divmod(left, seconds)
         if count:
             words.append(f"{count:g} {unit}")
-    return " ".join(words) or "0 s"
+    if left or not words:
+        words.append(f"{left:g} s")
+    return " ".join(words)
 
 
 def unescaped(binary: Any) -> Any:
@@ -133,13 +135,13 @@ class _Words(StrSQLCompiler):
         return self._text_search(binary, "ENDS WITH")
 
     def visit_not_contains_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
-        return f"NOT ({self._text_search(binary, 'CONTAINS')})"
+        return f"NOT {self._text_search(binary, 'CONTAINS')}"
 
     def visit_not_startswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
-        return f"NOT ({self._text_search(binary, 'STARTS WITH')})"
+        return f"NOT {self._text_search(binary, 'STARTS WITH')}"
 
     def visit_not_endswith_op_binary(self, binary: Any, *_: Any, **__: Any) -> str:
-        return f"NOT ({self._text_search(binary, 'ENDS WITH')})"
+        return f"NOT {self._text_search(binary, 'ENDS WITH')}"
 
     def _text_search(self, binary: Any, words: str) -> str:
         return f"{self.process(binary.left)} {words} {self.process(unescaped(binary))}"

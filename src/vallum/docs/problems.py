@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from vallum.declare.document import Document, Service
 from vallum.declare.route import Kind, Route, Verb
-from vallum.docs.page import MEDIA_TYPE, STYLE, content_security_policy, rendered
+from vallum.docs.page import FRAMELESS, MEDIA_TYPE, STYLE, content_security_policy, rendered
 from vallum.execute.service import ServiceCall
 from vallum.refusals import NOT_FOUND, REASONS, Reason, Refusal
 from vallum.request import Header
@@ -141,7 +141,7 @@ def _route(path: str, name: str, service: Service) -> Route:
         name=name,
         service=service,
         public=PUBLIC,
-        csp=content_security_policy(STYLE),
+        csp=content_security_policy(STYLE) + FRAMELESS,
         costs={"GET": 0},
     )
 
