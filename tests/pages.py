@@ -124,6 +124,7 @@ class Terminal:
 
     def _filled(self, line: str) -> str:
         line = re.sub(r"\$\((vallum [^)]*)\)", lambda found: self._captured(found[1]), line)
+        line = re.sub(r"\$\(((?:date|openssl) [^)]*)\)", lambda found: self._bash(found[1]).strip(), line)
         return re.sub(r"\$(\w+)", lambda found: self.names.get(found[1], found[0]), line)
 
     def _captured(self, line: str) -> str:

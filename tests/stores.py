@@ -199,10 +199,15 @@ def name_of(url: str) -> str:
 
 
 def client(
-    api: API, as_: str | None = None, data: Path | None = None, clock: Callable[[], float] = time.time
+    api: API,
+    as_: str | None = None,
+    data: Path | None = None,
+    clock: Callable[[], float] = time.time,
+    *,
+    fresh: bool = True,
 ) -> Client:
     """`vallum.testing.Client` on the store of this data directory."""
-    return Client(api, as_, data, clock, database_of(data))
+    return Client(api, as_, data, clock, database_of(data), fresh=fresh)
 
 
 def rows(data: Path, text: str, *arguments: Any) -> list[tuple[Any, ...]]:

@@ -117,8 +117,32 @@ MAX_OAUTH_FORM_BYTES: Final = 16 * KIB
 OAUTH_PLAN_BURST: Final = "50/s"
 """Requests of one address to the OAuth endpoints and what they are discovered by: a client that starts makes about six,
 and an office has one address. No hour: a neighbour that used it up would lock clients out."""
+FRESH_SECONDS: Final = 180
+"""How old the timestamp of a fresh request may be."""
+FRESH_SECONDS_MIN: Final = 60
+"""The shortest such window; below it ordinary clocks and mobile networks are refused."""
+FRESH_SECONDS_MAX: Final = 600
+"""The longest: each nonce is kept for so long."""
+FRESH_SKEW_SECONDS: Final = 30
+"""How far ahead of our clock a timestamp may be."""
+MIN_NONCE_CHARACTERS: Final = 16
+"""Of a nonce: 96 random bits in base64url, 64 in hex digits, and nothing that two requests have by chance."""
+MAX_NONCE_CHARACTERS: Final = 128
+"""Of a nonce: 512 bits in hex digits."""
 
 # throttle -----------------------------------------------------------------------------
+NONCES_PER_CALLER: Final = 100_000
+"""Live nonces of one caller: 555 fresh requests a second, all the time, at the window of FRESH_SECONDS."""
+NONCES: Final = 1_000_000
+"""Live nonces of known callers in the process (about 130 bytes each)."""
+STRANGERS_NONCES: Final = 200_000
+"""Likewise of callers without a credential, apart: there are as many as there are addresses."""
+NONCE_ROWS: Final = 10_000
+"""Nonces written in one transaction when the service stops."""
+MARK_AHEAD_SECONDS: Final = 2
+"""The mark on disk runs so far ahead of the clock; after a crash timestamps up to it are refused."""
+MARK_SECONDS: Final = 0.5
+"""Between two looks at the mark."""
 CALLERS_TRACKED: Final = 200_000
 """Live counters in the process (about 500 bytes each)."""
 COUNTER_FLUSH_SECONDS: Final = 0.5

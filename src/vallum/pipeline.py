@@ -24,7 +24,7 @@ from vallum.execute.stage import Execution, Outcome, check_current, execute
 from vallum.refusals import BUSY, INTERNAL, Reason, Refusal
 from vallum.request import Receive, Replayable
 from vallum.respond.stage import Reply, Response, Ticket, behind, preflight, refuse, respond
-from vallum.throttle.stage import Meter, Metered, counted_already, throttle
+from vallum.throttle.stage import Meter, Metered, throttle
 from vallum.validate.stage import Intent, Validation, validate
 
 T = TypeVar("T", bound="Admitted | Identified | Metered | Authorised")
@@ -113,7 +113,7 @@ class Passage:
         self.marks.append(perf_counter_ns())
         return respond(outcome, pipeline.response)
 
-    async def _understand(self, identified: Identified, counted: Metered | None) -> Intent:
+    async def _understand(self, identified: Identified, before: Metered | None) -> Intent:
         """Throttle, authorise, validate.
 
         A refusal here comes before the statement that compares the caller's epoch, so it is compared first: nobody
@@ -121,8 +121,7 @@ class Passage:
         """
         pipeline = self.pipeline
         try:
-            metered = counted or throttle(identified, pipeline.meter)
-            self._passed(metered)
+            metered = self._passed(await throttle(identified, pipeline.meter, before))
             authorised = self._passed(authorise(metered, pipeline.policy))
             intent = await validate(authorised, pipeline.validation)
         except Refusal:
@@ -139,7 +138,7 @@ class Passage:
         pipeline.authenticator.forget(before)
         self.receive.rewind()
         identified = self._passed(await authenticate(before.admitted, pipeline.authenticator))
-        counted = counted_already(metered, identified) if isinstance(metered, Metered) else None
+        counted = metered if isinstance(metered, Metered) else None
         try:
             return await execute(await self._understand(identified, counted), pipeline.execution)
         except Moved as error:

@@ -159,6 +159,19 @@ FAILURES_LIMITED: Final = Reason(
     "authenticate",
     "Too many bad credentials came from this network address.",
 )
+FRESHNESS_MISSING: Final = Reason(
+    "freshness_missing", 400, "Freshness required", "authenticate", "Send X-Request-Timestamp and X-Request-Nonce."
+)
+FRESHNESS_MALFORMED: Final = Reason(
+    "freshness_malformed",
+    400,
+    "Freshness not well formed",
+    "authenticate",
+    "X-Request-Timestamp is RFC 3339 or Unix seconds; X-Request-Nonce has 16 to 128 letters, digits and -._~+/=.",
+)
+TIMESTAMP_STALE: Final = Reason(
+    "timestamp_stale", 400, "Timestamp not accepted", "authenticate", "The timestamp is too far from our clock (Date)."
+)
 
 # throttle -----------------------------------------------------------------------------
 
@@ -167,6 +180,15 @@ QUOTA_EXCEEDED: Final = Reason(
 )
 METER_UNAVAILABLE: Final = Reason(
     "meter_unavailable", 503, "Metering unavailable", "throttle", "The quota cannot be checked at the moment."
+)
+NONCE_REUSED: Final = Reason(
+    "nonce_reused", 409, "Request seen before", "throttle", "A request with this X-Request-Nonce was accepted before."
+)
+NONCES_LIMITED: Final = Reason(
+    "nonces_limited", 429, "Too many fresh requests", "throttle", "Too many nonces of this caller are still in use."
+)
+NONCES_UNAVAILABLE: Final = Reason(
+    "nonces_unavailable", 503, "Freshness unavailable", "throttle", "Freshness cannot be checked at the moment."
 )
 
 # authorise ----------------------------------------------------------------------------

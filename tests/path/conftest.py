@@ -60,5 +60,5 @@ def notes(tmp_path_factory: pytest.TempPathFactory, store: str) -> oauth.Desk:
 def desk(notes: oauth.Desk, tmp_path: Path, clock: Clock) -> Iterator[oauth.Desk]:
     """The OAuth endpoints, served."""
     data = stores.copied(notes.data, tmp_path / "notes")
-    with stores.client(oauth.api, None, data, clock) as client:
+    with stores.client(oauth.api, None, data, clock, fresh=False) as client:
         yield oauth.Desk(data, clock, dict(notes.secrets), dict(notes.keys), client)

@@ -15,6 +15,8 @@ from typing import Any, Final, final
 
 from tests.unit.serve.served import ROOT, Served
 
+from vallum.testing.wire import freshness
+
 SETTINGS: Final = {
     "VALLUM_APP": "tests.path.small:api",
     "VALLUM_LOG_FORMAT": "json",
@@ -94,7 +96,8 @@ class Load:
                 content = None if self.body is None else json.dumps(self.body(mark)).encode()
                 began = time.time()
                 try:
-                    connection.request(self.method, self.path, body=content, headers={**own, **self.headers(mark)})
+                    fields = {**own, **freshness(began), **self.headers(mark)}
+                    connection.request(self.method, self.path, body=content, headers=fields)
                     answer = connection.getresponse()
                     got = answer.read()
                 except ConnectionRefusedError:

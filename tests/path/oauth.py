@@ -28,7 +28,8 @@ from vallum.serve.database import command_database
 from vallum.store import clients
 from vallum.store.clients import Credential
 from vallum.store.postgres_address import parse
-from vallum.testing import ADDRESS, ORIGIN, Answer, Client
+from vallum.testing import ORIGIN, Answer, Client
+from vallum.testing.wire import ADDRESS
 
 TOKEN, REVOKE, INTROSPECT = "/oauth/token", "/oauth/revoke", "/oauth/introspect"
 GRANT: Final = {"grant_type": "client_credentials"}

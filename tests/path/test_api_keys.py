@@ -210,24 +210,25 @@ def test_a_write_on_the_way_is_stopped_by_the_revocation(stranger: Client, add: 
     assert client("ada").get("/books").json() == before
 
 
-def test_a_revocation_by_another_process_counts_in_all(add: Add, data: Path, clock: Clock, stranger: Client) -> None:
+def test_a_revocation_by_another_process_counts_in_all(add: Add, data: Path, clock: Clock) -> None:
     """Two services on one file, each of which remembers the key: both refuse it at once."""
     key = add()
     other = build_service(library_api, _place(data, None), Failures(), clock)
     known = other.pipeline.authenticator
-    assert shown(stranger, key.text).status_code == 200
-    stranger._running.run(other.start())
-    try:
-        mine = stranger.service.pipeline
-        ours, stranger._running.service.pipeline = mine, other.pipeline
+    with Client(library_api, None, data, clock, fresh=False) as stranger:
         assert shown(stranger, key.text).status_code == 200
-        assert len(known._verified) == 1
-        change(data, api_keys.revoke("robot", 0, "sqlite"))
-        assert_invalid(shown(stranger, key.text))
-        stranger._running.service.pipeline = ours
-        assert_invalid(shown(stranger, key.text))
-    finally:
-        stranger._running.run(other.stop())
+        stranger._running.run(other.start())
+        try:
+            mine = stranger.service.pipeline
+            ours, stranger._running.service.pipeline = mine, other.pipeline
+            assert shown(stranger, key.text).status_code == 200
+            assert len(known._verified) == 1
+            change(data, api_keys.revoke("robot", 0, "sqlite"))
+            assert_invalid(shown(stranger, key.text))
+            stranger._running.service.pipeline = ours
+            assert_invalid(shown(stranger, key.text))
+        finally:
+            stranger._running.run(other.stop())
 
 
 def test_a_revocation_between_two_looks_is_not_missed(

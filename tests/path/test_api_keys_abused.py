@@ -29,7 +29,8 @@ from vallum.store.api_keys import ApiKeys, Limits, StoredKey
 from vallum.store.ports import Statement
 from vallum.store.sqlite import SqliteFile
 from vallum.store.sqlite_reader import SqliteReader
-from vallum.testing import Answer, Client, _receiver, _scope
+from vallum.testing import Answer, Client
+from vallum.testing.wire import receiver, scope_of
 
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 """The test client's address, and another one."""
@@ -370,8 +371,8 @@ def crowd(scene: Scene, keys: list[NewKey], times: int) -> list[int]:
     running = scene.client._running
 
     async def one(key: NewKey) -> int:
-        sent = _scope("GET", "/hello", "", [(b"host", b"testserver"), (b"x-api-key", key.text.encode())])
-        return (await answer(sent, _receiver(b""), running.service.pipeline, scene.clock())).status
+        sent = scope_of("GET", "/hello", "", [(b"host", b"testserver"), (b"x-api-key", key.text.encode())])
+        return (await answer(sent, receiver(b""), running.service.pipeline, scene.clock())).status
 
     async def everyone() -> list[int]:
         return sorted(await asyncio.gather(*map(one, keys * times)))

@@ -20,6 +20,7 @@ from vallum import API, CREATE, DELETE, READ, UPDATE, allow
 from vallum.crypto import access_token
 from vallum.store import principals
 from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing.wire import freshness
 
 HOUR = 3600
 
@@ -298,7 +299,12 @@ def test_a_create_whose_row_breaks_the_rule_writes_nothing(client: As) -> None:
 
 def from_address(caller: Client, method: str, path: str, address: str, token: str | None = None) -> Answer:
     """A request without a body from there."""
-    headers = [(b"host", b"testserver"), (b"authorization", f"Bearer {token or caller.token}".encode())]
+    sent = {
+        "host": "testserver",
+        "authorization": f"Bearer {token or caller.token}",
+        **freshness(caller.service.clock()),
+    }
+    headers = [(name.encode(), value.encode()) for name, value in sent.items()]
     return caller.send({**asgi_scope(path, headers, address), "method": method})
 
 

@@ -109,8 +109,10 @@ def test_kill_9_under_write_load_loses_and_doubles_nothing(tmp_path: Path) -> No
     asked: list[Asked] = []
     kills: list[float] = []
     with library(tmp_path) as server:
-        token = server.token("wim")
+        token, other = server.token("wim"), server.token("rita")
         for number in range(ROUNDS):
+            # Timestamps of the last moments before a kill are refused.
+            assert eventually(lambda: server.ask("GET", "/shelves", other)[0] == 200)
             load = Load(server, token, "POST", "/books", f"round-{number}", lambda mark: {"title": mark})
             load.headers = key_of
             with load:

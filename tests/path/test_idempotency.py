@@ -24,7 +24,8 @@ from tests.unit.serve.served import ROOT
 
 from vallum import Conflict, defaults
 from vallum.store import idempotency, principals
-from vallum.testing import ORIGIN, Answer, Client, _scope, create_database
+from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing.wire import scope_of
 
 As = Callable[[str | None], Client]
 
@@ -489,7 +490,7 @@ def test_a_repeated_header(bea: Client, data: Path) -> None:
             ("content-type", "application/json"),
         ]
         headers += [("content-length", str(len(content))), ("idempotency-key", KEY), ("idempotency-key", second)]
-        scope = _scope("POST", "/orders", "", [(k.encode(), v.encode()) for k, v in headers])
+        scope = scope_of("POST", "/orders", "", [(k.encode(), v.encode()) for k, v in headers])
         assert code(bea.send(scope, content)) == (400, "request_malformed")
     assert made(data) == 0
 
@@ -644,6 +645,7 @@ def died(moment: str, data: Path) -> None:
 def test_killed_between_commit_and_answer(data: Path, clock: Clock) -> None:
     """The client heard nothing and asks again: one row, and the answer that was never sent."""
     died("before the answer", data)
+    clock.forward(5)  # timestamps of the last moments before a crash are refused
     assert made(data) == 1
     with Client(api, as_="bea", data=data, clock=clock) as bea:
         again = order(bea, "crash")
@@ -655,6 +657,7 @@ def test_killed_between_commit_and_answer(data: Path, clock: Clock) -> None:
 def test_killed_inside_the_transaction(data: Path, clock: Clock) -> None:
     """Nothing was carried out, so nothing is remembered: the retry is carried out."""
     died("inside", data)
+    clock.forward(5)
     DEEDS["die"] = lambda *_: "lives"
     with Client(api, as_="bea", data=data, clock=clock) as bea:
         again = bea.post("/do", json={"deed": "die"}, headers={"idempotency-key": "crash"})

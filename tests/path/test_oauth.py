@@ -18,7 +18,8 @@ from vallum.pipeline import answer
 from vallum.respond.stage import Reply
 from vallum.serve.wire import build_service
 from vallum.store import principals
-from vallum.testing import ORIGIN, Failures, _place, _receiver
+from vallum.testing import ORIGIN, Failures, _place
+from vallum.testing.wire import receiver
 
 BOTH = pytest.mark.stores("sqlite", "postgresql")
 """For what the statements of the store decide."""
@@ -401,7 +402,7 @@ def test_of_many_at_once_one_wins(desk: Desk) -> None:
 
     async def one() -> Reply:
         scope, body = desk.request(TOKEN, form)
-        return await answer(scope, _receiver(body), running.service.pipeline, desk.clock())
+        return await answer(scope, receiver(body), running.service.pipeline, desk.clock())
 
     statuses = running.run(all_at_once())
     assert sorted(statuses) == [200] + [401] * 11

@@ -31,7 +31,8 @@ from vallum.store.postgres import PostgresDatabase
 from vallum.store.postgres_address import parse
 from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.turns import Turns
-from vallum.testing import Answer, Client, _receiver, _scope
+from vallum.testing import Answer, Client
+from vallum.testing.wire import freshness, receiver, scope_of
 
 BRIDGE = number(20)
 DIG = f"/tasks/{number(31)}"
@@ -279,9 +280,9 @@ def test_changes_at_the_same_time(both: Both) -> None:
     async def change(n: int) -> int:
         body = json.dumps({"title": f"Dig {n}"}).encode()
         sent = {"host": "testserver", "authorization": f"Bearer {token}", "if-match": tag}
-        sent |= {"content-type": "application/json", "content-length": str(len(body))}
-        scope = _scope("PATCH", DIG, "", [(k.encode(), v.encode()) for k, v in sent.items()])
-        return (await answer(scope, _receiver(body), pipeline, running.clock())).status
+        sent |= {"content-type": "application/json", "content-length": str(len(body)), **freshness(running.clock())}
+        scope = scope_of("PATCH", DIG, "", [(k.encode(), v.encode()) for k, v in sent.items()])
+        return (await answer(scope, receiver(body), pipeline, running.clock())).status
 
     async def all_of_them() -> list[int]:
         return sorted(await asyncio.gather(*(change(n) for n in range(10))))
@@ -381,10 +382,10 @@ async def _posted(token: str | None, pipeline: Pipeline, now: float) -> Reply:
     """A bill under a key."""
     content = json.dumps(BILL).encode()
     sent = {"host": "testserver", "authorization": f"Bearer {token}", **ONCE}
-    sent |= {"content-type": "application/json", "content-length": str(len(content))}
-    scope = _scope("POST", "/invoices", "", [(k.encode(), v.encode()) for k, v in sent.items()])
+    sent |= {"content-type": "application/json", "content-length": str(len(content)), **freshness(now)}
+    scope = scope_of("POST", "/invoices", "", [(k.encode(), v.encode()) for k, v in sent.items()])
     scope["client"] = ("10.0.0.7", 50000)  # in the office
-    return await answer(scope, _receiver(content), pipeline, now)
+    return await answer(scope, receiver(content), pipeline, now)
 
 
 def _finished() -> Script[None]:

@@ -18,6 +18,7 @@ from tests.unit.serve.served import Served, eventually, free_port, serving
 
 from vallum.serve import alone
 from vallum.serve.tls import TlsFiles, development_files
+from vallum.testing.wire import freshness
 
 SECRET = "hunter2-5e7d"
 """Stands for whatever must not be written down."""
@@ -135,7 +136,8 @@ def test_a_silent_connection_is_closed(server: Served) -> None:
 def test_chunks_that_cannot_be_read(server: Served, chunk: bytes) -> None:
     """The answer to a broken body is ours, with every header, and not the server's own 500."""
     head = "POST /notes HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {}\r\n"
-    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in freshness(time.time()).items()) + "\r\n"
     with (
         socket.create_connection(("127.0.0.1", server.port), timeout=15) as raw,
         server.context().wrap_socket(raw, server_hostname="localhost") as connection,

@@ -29,7 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from vallum import API, CREATE, READ, UPDATE, Call, Plan, allow
 from vallum.pipeline import answer
-from vallum.testing import Answer, Client, Headers, _scope
+from vallum.testing import Answer, Client, Headers
+from vallum.testing.wire import freshness, scope_of
 
 
 class Base(DeclarativeBase):
@@ -249,8 +250,8 @@ def stream(
             await asyncio.Event().wait()
         return waiting.pop(0)
 
-    sent = {"host": "testserver", "authorization": f"Bearer {client.token}", **headers}
-    scope = _scope(method, path, query, [(k.encode(), v.encode()) for k, v in sent.items()])
     running = client._running
+    sent = {"host": "testserver", "authorization": f"Bearer {client.token}", **freshness(running.clock()), **headers}
+    scope = scope_of(method, path, query, [(k.encode(), v.encode()) for k, v in sent.items()])
     reply = running.run(answer(scope, receive, running.service.pipeline, running.clock()))
     return Answer(reply.status, Headers(reply.headers), reply.body)

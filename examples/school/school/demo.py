@@ -24,6 +24,8 @@ MARKER: Final = "development.json"
 CERTIFICATE: Final = "dev-ca.pem"
 JSON: Final = ("-H", "Content-Type: application/json", "-d")
 STATUS: Final = ("-w", r"%{http_code}\n")
+FRESH: Final = '-H "X-Request-Timestamp: $(date +%s)" -H "X-Request-Nonce: $(openssl rand -hex 16)"'
+"""Each writing request says when it was made, and under which word: it counts once."""
 FULL_CLUB: Final = 2401
 """The first club of this term (`seed.courses`): its places are taken."""
 
@@ -85,6 +87,10 @@ class Shell:
         """The same, printing the body and then the status."""
         return self.curl(path, account, "-w", r"\n%{http_code}\n", *options)
 
+    def write(self, path: str, account: str, *options: str) -> str:
+        """A request that would change something."""
+        return f"{self.answer(path, account, *options)} {FRESH}"
+
 
 def program() -> Path:
     """The command `vallum` of the environment that runs this."""
@@ -104,7 +110,7 @@ def strangers(shell: Shell) -> list[Practice]:
         Practice(
             "Nor delete a student, the own record included.",
             403,
-            shell.answer("/students/17", "student-17", "-X", "DELETE"),
+            shell.write("/students/17", "student-17", "-X", "DELETE"),
         ),
         Practice(
             "A method that does not exist. Allow lists what does.",
@@ -150,19 +156,38 @@ def writing(shell: Shell) -> list[Practice]:
     unknown = '{"name": "Ada Berg", "born": "2015-02-30", "classroom_id": 1, "admin": true}'
     forged = '{"course_id": 1201, "student_id": 17, "value": 6}'
     place = f'{{"course_id": {FULL_CLUB}}}'
-    named = '{"name": "Ada Berg", "born": "2015-02-28", "classroom_id": 1}'
-    post = shell.answer("/students", "registrar-1", "-i", "-H", "Idempotency-Key: ada", *JSON, named)
     return [
         Practice(
             "An unknown field and a day that never was: all faults at once.",
             422,
-            shell.answer("/students", "registrar-1", *JSON, unknown),
+            shell.write("/students", "registrar-1", *JSON, unknown),
         ),
-        Practice("The head reads every grade and forges none.", 403, shell.answer("/grades", "head-1", *JSON, forged)),
+        Practice("The head reads every grade and forges none.", 403, shell.write("/grades", "head-1", *JSON, forged)),
         Practice(
             "A club with twelve places has twelve members.",
             409,
-            shell.answer("/students/17/enrol", "registrar-1", *JSON, place),
+            shell.write("/students/17/enrol", "registrar-1", *JSON, place),
+        ),
+        *once(shell),
+    ]
+
+
+def once(shell: Shell) -> list[Practice]:
+    """What was recorded cannot be sent again; what was lost can be asked for again."""
+    note = ("-X", "PATCH", "-H", "If-Match: *", *JSON, '{"notes": "Sings in the choir."}')
+    bare = shell.answer("/students/17", "registrar-1", *note)
+    again = shlex.quote(shell.base_url + "/students/17")
+    named = '{"name": "Ada Berg", "born": "2015-02-28", "classroom_id": 1}'
+    post = shell.write("/students", "registrar-1", "-i", "-H", "Idempotency-Key: ada", *JSON, named)
+    return [
+        Practice("A write without the time at which it was made is refused.", 400, bare),
+        Practice(
+            "So is one that was made long ago.",
+            400,
+            f'{bare} -H "X-Request-Timestamp: 1700000000" -H "X-Request-Nonce: $(openssl rand -hex 16)"',
+        ),
+        Practice(
+            "The same request twice: the first is carried out, the second is not.", 409, f"{bare} {FRESH} {again}"
         ),
         Practice(
             "Sent twice under one Idempotency-Key, carried out once: the second answer is the first.",

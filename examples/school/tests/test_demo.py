@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -36,6 +37,8 @@ from vallum.store.windows import save_windows
 PLACE = Path("/tmp/a b")  # noqa: S108  # only spelled, never opened: a blank wants quotes
 SHELL = Shell("https://localhost:8443", PLACE / "ca.pem", PLACE)
 TOKEN = re.compile(r"\$\(\S+ token (\S+) --dev --data [^)]+\)")
+CLOCK = '"X-Request-Timestamp: $(date +%s)"'
+RANDOM = re.compile(re.escape("$(openssl rand -hex 16)"))
 KEY = re.compile(r"key=\$\(cd \S+ && \S+ key add (.+?)\); (curl .+)")
 CLIENT = re.compile(
     r'client=(\w+)-\$\(date \+%s\); token=\$\((curl .+?) -u "\$client:\$\(cd \S+ && \S+ client add "\$client" (.+?)\)"'
@@ -182,7 +185,9 @@ def added(data: Path, kind: str, options: str) -> str:
 
 
 def plain(command: str, data: Path) -> str:
-    """The command with the tokens and the key that the shell would put in."""
+    """The command with what the shell would put in."""
+    command = command.replace(CLOCK, CLOCK.replace("$(date +%s)", str(int(time.time()))))
+    command = RANDOM.sub(lambda _: secrets.token_hex(16), command)
     command = TOKEN.sub(lambda found: token(data, found[1]), command)
     if found := KEY.fullmatch(command):
         return found[2].replace("$key", added(data, "key", found[1]))
@@ -193,13 +198,13 @@ def plain(command: str, data: Path) -> str:
 
 
 def sent(client: httpx.Client, command: str) -> list[httpx.Response]:
-    """What curl would send, once for each number of a range in the address.
+    """What curl would send, once for each address, and for each number of a range in it.
 
     Raises:
         AssertionError: an option that this does not know.
     """
     words = iter(shlex.split(command.partition("curl ")[2].partition(" | sort")[0]))
-    method, content, headers, url = None, None, {}, ""
+    method, content, headers, urls = None, None, {}, []
     for word in words:
         match word:
             case "-X":
@@ -221,10 +226,9 @@ def sent(client: httpx.Client, command: str) -> list[httpx.Response]:
                 pass
             case _:
                 assert word.startswith("https://"), word
-                assert not url
-                url = word
+                urls.append(word)
     method = method or ("GET" if content is None else "POST")
-    return [client.request(method, one, headers=headers, content=content) for one in ranged(url)]
+    return [client.request(method, one, headers=headers, content=content) for url in urls for one in ranged(url)]
 
 
 def ranged(url: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Stage 2, authenticate: who calls.
+"""Stage 2, authenticate: who calls, and whether the request was made a moment ago.
 
 1. One credential at most, in a header.
 2. Without one: the anonymous caller, where a rule or a public route lets one in.
@@ -8,6 +8,8 @@
 5. What begins with `vk_` is an API key (`api_keys.py`), everything else a token; neither is tried as the other.
 6. The token's signature, issuer, audience and times (RFC 9068 §4), by keys read from the store.
 7. The principal is loaded from the store; a token from before its last revocation is void, and one revoked alone.
+8. Where the route asks for it, or the client says it by itself: the time at which the request was made. It comes last,
+   so that who is not known does not learn which routes ask for it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 from vallum import defaults
 from vallum.authenticate.api_keys import Keys, Known, Uses, verified
+from vallum.authenticate.freshness import NONCE, TIMESTAMP, Stamp, read_stamp
 from vallum.crypto import access_token
 from vallum.crypto.api_key import PREFIX
 from vallum.crypto.digest import cache_key
@@ -48,12 +51,14 @@ ANONYMOUS: Final = Principal(id=None, plan="anonymous")
 class Identified(NamedTuple):
     """The caller is known, or known to be anonymous on a route that allows it.
 
-    `digest` is that of the credential, by which it is remembered; None without one.
+    `digest` is that of the credential, by which it is remembered; None without one. `stamp` says when the request was
+    made and under which word; None where neither route nor client wants it fresh.
     """
 
     admitted: Admitted
     principal: Principal
     digest: bytes | None
+    stamp: Stamp | None = None
 
 
 class Guesses(Protocol):
@@ -84,6 +89,7 @@ class Authenticator:
         keys: that sign tokens.
         issuer, audience: what `iss` and `aud` of a token must be.
         guesses: counts bad credentials by network address.
+        fresh_seconds: how old a timestamp may be.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Authenticator:
         issuer: str,
         audience: str,
         guesses: Guesses,
+        fresh_seconds: int = defaults.FRESH_SECONDS,
     ) -> None:
         self.principals = principals
         self.keys = keys
@@ -103,6 +110,7 @@ class Authenticator:
         self.issuer = issuer
         self.audience = audience
         self.guesses = guesses
+        self.fresh_seconds = fresh_seconds
         self._verified: OrderedDict[bytes, Known] = OrderedDict()
 
     def remembered(self, digest: bytes, request: Request) -> Principal | None:
@@ -139,7 +147,7 @@ class Authenticator:
 
 
 async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Identified:
-    """Find out who calls.
+    """Find out who calls, and that a request that must be fresh is.
 
     Raises:
         Refusal: every reason of the table's authenticate section.
@@ -153,21 +161,29 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
     authorization, key = request.headers.get(b"authorization"), request.headers.get(b"x-api-key")
     if authorization is not None and key is not None:
         raise Refusal(CREDENTIAL_AMBIGUOUS)
-    # 2. No credential, or none needed.
+    principal: Principal | None
+    digest: bytes | None = None
     if route is not None and route.public is not None:
-        return Identified(admitted, Principal(id=None, plan=route.plan), None)
-    if authorization is None and key is None:
-        if route is not None and open_to_anyone(route, request.method):
-            return Identified(admitted, ANONYMOUS, None)
-        raise Refusal(CREDENTIAL_MISSING)
-    # 3. Known already.
-    # The field is part of what is remembered: a token is not good in X-API-Key because it was in Authorization.
-    # No field has a line feed in it, so no other can be taken for this one.
-    shown = KEY_FIELD + (key or b"") if authorization is None else authorization
-    digest = cache_key(shown)
-    principal = authenticator.remembered(digest, request)
-    if principal is None:
-        principal = await _anew(shown, digest, authenticator, request)
+        principal = Principal(id=None, plan=route.plan)  # 2. No credential is needed.
+    elif authorization is None and key is None:
+        # 2. No credential.
+        if route is None or not open_to_anyone(route, request.method):
+            raise Refusal(CREDENTIAL_MISSING)
+        principal = ANONYMOUS
+    else:
+        # 3. Known already.
+        # The field is part of what is remembered: a token is not good in X-API-Key because it was in Authorization.
+        # No field has a line feed in it, so no other can be taken for this one.
+        shown = KEY_FIELD + (key or b"") if authorization is None else authorization
+        digest = cache_key(shown)
+        principal = authenticator.remembered(digest, request)
+        if principal is None:
+            principal = await _anew(shown, digest, authenticator, request)
+    # 8. When it was made.
+    headers = request.headers
+    if TIMESTAMP in headers or NONCE in headers or (route is not None and request.method in route.fresh):
+        stamp = read_stamp(headers, request.received_at, authenticator.fresh_seconds)
+        return Identified(admitted, principal, digest, stamp)
     return Identified(admitted, principal, digest)
 
 

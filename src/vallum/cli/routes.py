@@ -14,7 +14,7 @@ from vallum.declare.policy import Rule
 from vallum.declare.route import rules_of
 from vallum.serve.load import load_api
 
-COLUMNS: Final = ("method", "path", "does", "roles", "cost")
+COLUMNS: Final = ("method", "path", "does", "roles", "cost", "fresh")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,7 @@ def described(api: API) -> Iterator[dict[str, Any]]:
                     "does": verb.value,
                     "roles": roles or ["public"],
                     "cost": route.costs.get(method, 0),
+                    "fresh": method in route.fresh,
                 }
 
 

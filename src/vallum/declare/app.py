@@ -13,29 +13,19 @@ from sqlalchemy.orm import InstrumentedAttribute
 from vallum import defaults
 from vallum.declare.accounts import Accounts
 from vallum.declare.errors import DeclarationError
+from vallum.declare.freshness import Freshness, checked_freshness, checked_seconds
 from vallum.declare.model import fields_of, key_of, mapper_of, references_of, table_of
 from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost
 from vallum.declare.policy import ME_ATTRIBUTE, Rule
 from vallum.declare.resource import Resource
-from vallum.declare.route import (
-    Action,
-    Kind,
-    Route,
-    action_route,
-    collection_route,
-    endpoint_route,
-    handler_of,
-    item_route,
-    united,
-)
+from vallum.declare.route import Action, Route, endpoint_route, handler_of
+from vallum.declare.routes import routes_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Column = str | InstrumentedAttribute[Any]
 
 ATTRIBUTE_TYPES: Final = (int, str, bool)
-PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
-RESERVED: Final = {".well-known", "oauth", "docs", "problems", "openapi.json", "limits"}
 OPERATION_COST: Final = {"list": 1, "item": 1, "create": 1, "change": 1, "remove": 1, "count": defaults.COUNT_COST}
 
 
@@ -51,6 +41,9 @@ class API:
             callers without a credential (counted per network address).
         tenant: `("school_id", me.attr["school"])`: joined to every rule of every model.
         cors: exact origins whose pages may call this API, without credentials.
+        fresh: which requests must be made a moment ago and never seen before: `"writes"`, `"all"` or `"off"`.
+            Resources, actions and endpoints may say otherwise for themselves.
+        fresh_seconds: how old such a request's timestamp may be, 60 to 600.
         version: of the API, shown in its documentation.
     """
 
@@ -63,6 +56,8 @@ class API:
         plans: Mapping[str, Plan] | None = None,
         tenant: tuple[str, BindParameter[Any]] | None = None,
         cors: Iterable[str] = (),
+        fresh: Freshness = "writes",
+        fresh_seconds: int = defaults.FRESH_SECONDS,
         version: str = "1",
     ) -> None:
         self.title = title
@@ -72,6 +67,8 @@ class API:
         self.plans: Mapping[str, Plan] = {"default": DEFAULT_PLAN, "anonymous": ANONYMOUS_PLAN, **(plans or {})}
         self.tenant = _tenant(tenant)
         self.cors = tuple(cors)
+        self.fresh: Freshness = checked_freshness(fresh, "API")
+        self.fresh_seconds = checked_seconds(fresh_seconds)
         self.accounts = Accounts(self)
         self.resources: dict[type[Any], Resource] = {}
         self._actions: list[Action] = []
@@ -101,6 +98,7 @@ class API:
         body: type[BaseModel] | None = None,
         cost: Mapping[str, int] | None = None,
         max_body_bytes: int = defaults.MAX_BODY_BYTES,
+        fresh: Freshness | None = None,
     ) -> Resource:
         """Serve a mapped class under `path` (default: `/` and the table's name).
 
@@ -112,16 +110,16 @@ class API:
             body: a Pydantic model in place of the one derived from the columns.
             cost: units of the caller's budget: `{"list": 2}`; 1 each by default. `"count"` is what `count=exact` adds
                 to a list.
+            fresh: as of the API, which holds when it is left out; it holds for the actions of the model too.
 
         Raises:
             DeclarationError: what cannot be honoured.
         """
         mapper = mapper_of(model)
-        table = table_of(mapper)
-        where = path or f"/{table.name}"
+        where = path or f"/{table_of(mapper).name}"
         resource = Resource(
             model=model,
-            table=table,
+            table=table_of(mapper),
             name=where[1:],
             path=where,
             fields=fields_of(mapper),
@@ -136,6 +134,7 @@ class API:
             body=body,
             cost={**OPERATION_COST, **{word: checked_cost(units) for word, units in (cost or {}).items()}},
             max_body_bytes=max_body_bytes,
+            fresh=self._freshness(fresh, where),
         )
         if model in self.resources:
             raise DeclarationError("resource-twice", f"{model.__name__}", "Declare a model once; rules unite there.")
@@ -144,33 +143,55 @@ class API:
         return resource
 
     def action(
-        self, model: type[Any], name: str, *rules: Rule, body: Any = None, cost: int = 1
+        self,
+        model: type[Any],
+        name: str,
+        *rules: Rule,
+        body: Any = None,
+        cost: int = 1,
+        fresh: Freshness | None = None,
     ) -> Callable[[Function], Function]:
         """`POST /students/{id}/<name>`: the row is loaded under the rule and locked, then the function runs."""
         if not NAME.fullmatch(name):
             raise DeclarationError("action-name", f"{model.__name__}.{name}", "Use lower case, digits, - and _.")
+        word = None if fresh is None else checked_freshness(fresh, f"{model.__name__}.{name}")
 
         def register(function: Function) -> Function:
-            self._actions.append(Action(model, name, handler_of(function, body, rules), checked_cost(cost)))
+            self._actions.append(Action(model, name, handler_of(function, body, rules), checked_cost(cost), word))
             self._routes = None
             return function
 
         return register
 
     def _endpoint(
-        self, method: str, path: str, rules: tuple[Rule, ...], body: Any, cost: int, max_body_bytes: int
+        self,
+        method: str,
+        path: str,
+        rules: tuple[Rule, ...],
+        body: Any,
+        cost: int,
+        max_body_bytes: int,
+        fresh: Freshness | None,
     ) -> Callable[[Function], Function]:
+        word = self._freshness(fresh, f"{method} {path}")
+
         def register(function: Function) -> Function:
-            route = endpoint_route(method, path, handler_of(function, body, rules), checked_cost(cost), max_body_bytes)
+            handler = handler_of(function, body, rules)
+            route = endpoint_route(method, path, handler, checked_cost(cost), max_body_bytes, word)
             self._endpoints.append(route)
             self._routes = None
             return function
 
         return register
 
-    def get(self, path: str, *rules: Rule, cost: int = 1) -> Callable[[Function], Function]:
+    def _freshness(self, word: Freshness | None, place: str) -> Freshness:
+        return self.fresh if word is None else checked_freshness(word, place)
+
+    def get(
+        self, path: str, *rules: Rule, cost: int = 1, fresh: Freshness | None = None
+    ) -> Callable[[Function], Function]:
         """`GET <path>`: an endpoint without a row."""
-        return self._endpoint("GET", path, rules, None, cost, 0)
+        return self._endpoint("GET", path, rules, None, cost, 0, fresh)
 
     def post(
         self,
@@ -179,17 +200,22 @@ class API:
         body: Any = None,
         cost: int = 1,
         max_body_bytes: int = defaults.MAX_BODY_BYTES,
+        fresh: Freshness | None = None,
     ) -> Callable[[Function], Function]:
         """`POST <path>`: an endpoint without a row; `body` is any type that Pydantic understands."""
-        return self._endpoint("POST", path, rules, body, cost, max_body_bytes)
+        return self._endpoint("POST", path, rules, body, cost, max_body_bytes, fresh)
 
-    def put(self, path: str, *rules: Rule, body: Any, cost: int = 1) -> Callable[[Function], Function]:
+    def put(
+        self, path: str, *rules: Rule, body: Any, cost: int = 1, fresh: Freshness | None = None
+    ) -> Callable[[Function], Function]:
         """`PUT <path>`: like `post`."""
-        return self._endpoint("PUT", path, rules, body, cost, defaults.MAX_BODY_BYTES)
+        return self._endpoint("PUT", path, rules, body, cost, defaults.MAX_BODY_BYTES, fresh)
 
-    def delete(self, path: str, *rules: Rule, cost: int = 1) -> Callable[[Function], Function]:
+    def delete(
+        self, path: str, *rules: Rule, cost: int = 1, fresh: Freshness | None = None
+    ) -> Callable[[Function], Function]:
         """`DELETE <path>`: like `post`, without a body."""
-        return self._endpoint("DELETE", path, rules, None, cost, 0)
+        return self._endpoint("DELETE", path, rules, None, cost, 0, fresh)
 
     def on_start(self, function: Function) -> Function:
         """Call `function` (plain or async, no arguments) before the first request."""
@@ -214,35 +240,8 @@ class API:
             DeclarationError: two of one path, a reserved path, an action on a model that is no resource.
         """
         if self._routes is None:
-            routes: dict[str, Route] = {}
-            for resource in self.resources.values():
-                _add(routes, collection_route(resource))
-                _add(routes, item_route(resource))
-            for action in self._actions:
-                owner = self.resources.get(action.model)
-                if owner is None:
-                    place = f"{action.model.__name__}.{action.name}"
-                    raise DeclarationError("action-without-resource", place, "Declare its model: api.resource(…).")
-                _add(routes, action_route(owner, action))
-            for endpoint in self._endpoints:
-                _add(routes, endpoint)
-            self._routes = routes
+            self._routes = routes_of(self.resources, self._actions, self._endpoints)
         return self._routes
-
-
-def _add(routes: dict[str, Route], route: Route) -> None:
-    literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
-    if not PATH.fullmatch(literal):
-        raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
-    if literal.split("/")[1] in RESERVED:
-        raise DeclarationError("path-reserved", route.path, "Vallum answers under this path itself.")
-    present = routes.get(route.path)
-    if present is None:
-        routes[route.path] = route
-    elif present.kind is Kind.ENDPOINT and not present.methods.keys() & route.methods.keys():
-        routes[route.path] = united(present, route)
-    else:
-        raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
 
 
 def _names(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from vallum.declare.checks_index import index_findings
 from vallum.declare.checks_rule import row_findings, without_rules, words_findings
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
+from vallum.declare.freshness import SAFE
 from vallum.declare.route import Handler, Kind, Route, open_to_anyone
 
 
@@ -23,6 +24,7 @@ def handler_findings(api: API, dialect: DialectName) -> list[Finding]:
     findings: list[Finding] = []
     for route in routes:
         findings += _cost_findings(api, route)
+        findings += _fresh_findings(route)
         for method, handler in route.handlers.items():
             findings += _handler_findings(api, route, f"{method} {route.path}", handler, dialect)
     return findings
@@ -58,6 +60,17 @@ def _signature_findings(handler: Handler, place: str, *, row: bool) -> Iterator[
             f"The function {getattr(handler.function, '__name__', '')} does not take what it is called with.",
             f"It is called as function({', '.join(names)}).",
         )
+
+
+def _fresh_findings(route: Route) -> Iterator[Finding]:
+    for method in route.methods:
+        if method not in SAFE and method not in route.fresh:
+            yield warning(
+                "fresh-off",
+                f"{method} {route.path}",
+                "Who records such a request can send it again, and it counts again.",
+                'Drop fresh="off", unless a repetition does no harm.',
+            )
 
 
 def _cost_findings(api: API, route: Route) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column, ColumnElement, ForeignKeyConstraint, Table
 from sqlalchemy.types import TypeEngine
 
+from vallum.declare.freshness import Freshness
 from vallum.declare.policy import Operation, Rule
 
 
@@ -75,6 +76,7 @@ class Resource:
         cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`), and by
             `count` what `count=exact` adds to a list.
         max_body_bytes: of one request.
+        fresh: which of its requests must be fresh.
     """
 
     model: type[Any]
@@ -93,6 +95,7 @@ class Resource:
     body: type[BaseModel] | None
     cost: Mapping[str, int]
     max_body_bytes: int
+    fresh: Freshness
 
     def rules_on(self, operation: Operation) -> tuple[Rule, ...]:
         """The rules that name the operation."""

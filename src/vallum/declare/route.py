@@ -16,6 +16,7 @@ from typing_extensions import is_typeddict
 
 from vallum import defaults
 from vallum.declare.document import Service
+from vallum.declare.freshness import Freshness, fresh_methods
 from vallum.declare.policy import ANYONE, Operation, Rule
 from vallum.declare.resource import Resource
 
@@ -115,6 +116,7 @@ class Route:
         bodies: method → kind of body; a method that is not in it takes none.
         costs: method → units of the caller's budget; 0, on built-in routes alone: its budget is only looked at.
         extra_costs: parameter of a list's query → units that it adds.
+        fresh: methods whose requests must be fresh.
         max_body_bytes: of one request.
     """
 
@@ -133,6 +135,7 @@ class Route:
     bodies: Mapping[str, BodyKind] = field(default_factory=dict)
     costs: Mapping[str, int] = field(default_factory=dict)
     extra_costs: Mapping[str, int] = field(default_factory=dict)
+    fresh: frozenset[str] = frozenset()
     max_body_bytes: int = defaults.MAX_BODY_BYTES
 
 
@@ -146,6 +149,7 @@ def collection_route(resource: Resource) -> Route:
         bodies={"POST": BodyKind.JSON},
         costs={"GET": resource.cost["list"], "POST": resource.cost["create"]},
         extra_costs={"count": resource.cost["count"]},
+        fresh=fresh_methods(resource.fresh, ("GET", "POST")),
         max_body_bytes=resource.max_body_bytes,
     )
 
@@ -160,6 +164,7 @@ def item_route(resource: Resource) -> Route:
         resource=resource,
         bodies={"PATCH": BodyKind.MERGE_PATCH},
         costs={"GET": resource.cost["item"], "PATCH": resource.cost["change"], "DELETE": resource.cost["remove"]},
+        fresh=fresh_methods(resource.fresh, ("GET", "PATCH", "DELETE")),
         max_body_bytes=resource.max_body_bytes,
     )
 
@@ -167,12 +172,13 @@ def item_route(resource: Resource) -> Route:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Action:
-    """An action as declared; its model's resource may be declared after it."""
+    """An action as declared; its model's resource may be declared after it, and says what `fresh` does not."""
 
     model: type[Any]
     name: str
     handler: Handler
     cost: int
+    fresh: Freshness | None
 
 
 def action_route(resource: Resource, action: Action) -> Route:
@@ -186,11 +192,12 @@ def action_route(resource: Resource, action: Action) -> Route:
         handlers={"POST": action.handler},
         bodies={} if action.handler.body is None else {"POST": BodyKind.JSON},
         costs={"POST": action.cost},
+        fresh=fresh_methods(action.fresh or resource.fresh, ("POST",)),
         max_body_bytes=resource.max_body_bytes,
     )
 
 
-def endpoint_route(method: str, path: str, handler: Handler, cost: int, max_body_bytes: int) -> Route:
+def endpoint_route(method: str, path: str, handler: Handler, cost: int, max_body_bytes: int, fresh: Freshness) -> Route:
     """`/reports`: one method of it."""
     return Route(
         path=path,
@@ -200,6 +207,7 @@ def endpoint_route(method: str, path: str, handler: Handler, cost: int, max_body
         handlers={method: handler},
         bodies={} if handler.body is None else {method: BodyKind.JSON},
         costs={method: cost},
+        fresh=fresh_methods(fresh, (method,)),
         max_body_bytes=max_body_bytes,
     )
 
@@ -212,6 +220,7 @@ def united(first: Route, second: Route) -> Route:
         handlers={**first.handlers, **second.handlers},
         bodies={**first.bodies, **second.bodies},
         costs={**first.costs, **second.costs},
+        fresh=first.fresh | second.fresh,
         max_body_bytes=max(first.max_body_bytes, second.max_body_bytes),
     )
 

@@ -30,12 +30,20 @@ EXPOSED: Final[Header] = (
     b"access-control-expose-headers",
     b"Date, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id",
 )
+ASKED_FOR: Final = (
+    b"Authorization",
+    b"Content-Type",
+    b"Idempotency-Key",
+    b"If-Match",
+    b"If-None-Match",
+    b"X-API-Key",
+    b"X-Request-Nonce",
+    b"X-Request-Timestamp",
+)
+"""What a page may send that is not on the Fetch Standard's own list."""
 PREFLIGHT: Final[Headers] = (
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
-    (
-        b"access-control-allow-headers",
-        b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key",
-    ),
+    (b"access-control-allow-headers", b", ".join(ASKED_FOR)),
     (b"access-control-max-age", str(defaults.CORS_MAX_AGE_SECONDS).encode()),
     VARY,
 )

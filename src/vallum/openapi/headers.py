@@ -97,6 +97,17 @@ _TAG: Final = '(?:W/)?"[\\x21\\x23-\\x7e]*"'
 _TAGS: Final[Json] = {"type": "string", "maxLength": 1_000, "pattern": f"^(?:\\*|{_TAG}(?:, ?{_TAG}){{0,15}})$"}
 # draft-ietf-httpapi-idempotency-key-header-07 §2.1, or bare (`validate/idempotency.py`)
 _KEY: Final = r"""^(?:"(?:[ !#-\[\]-~]|\\["\\])+"|[!#$%&'*+.^_`|~0-9A-Za-z:/=-]+)$"""
+# `authenticate/freshness.py`
+_TIMESTAMP: Final = (
+    r"^(?:[1-9][0-9]{9}|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))$"
+)
+_NONCE: Final[Json] = {
+    "type": "string",
+    "minLength": defaults.MIN_NONCE_CHARACTERS,
+    "maxLength": defaults.MAX_NONCE_CHARACTERS,
+    "pattern": "^[A-Za-z0-9._~+/=-]+$",
+}
 _OF_REQUESTS: Final[Mapping[str, tuple[str, Trait, Json]]] = {
     "IfMatchRequired": (
         "If-Match",
@@ -124,6 +135,26 @@ _OF_REQUESTS: Final[Mapping[str, tuple[str, Trait, Json]]] = {
             "description": "`ETag` of what the client has; when nothing has changed, the answer is 304.",
             "schema": _TAGS,
             "example": ETAG_EXAMPLE,
+        },
+    ),
+    "RequestTimestamp": (
+        "X-Request-Timestamp",
+        "fresh",
+        {
+            "required": True,
+            "description": "When the request is made: Unix seconds or RFC 3339. `Date` of an answer is our clock.",
+            "schema": {"type": "string", "maxLength": 35, "pattern": _TIMESTAMP},
+            "example": "1800014400",
+        },
+    ),
+    "RequestNonce": (
+        "X-Request-Nonce",
+        "fresh",
+        {
+            "required": True,
+            "description": "A random text that no other request of the caller has: the request is carried out once.",
+            "schema": _NONCE,
+            "example": "5f3c1d0b8a7e4f6290ab13cd57e8f042",
         },
     ),
     "IdempotencyKey": (

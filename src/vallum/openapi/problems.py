@@ -31,6 +31,9 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.PRECONDITION_MALFORMED: frozenset({"item", "write"}),
     refusals.IDEMPOTENCY_KEY_UNSUPPORTED: frozenset({"any"}),
     refusals.IDEMPOTENCY_KEY_MALFORMED: frozenset({"once"}),
+    refusals.FRESHNESS_MISSING: frozenset({"fresh"}),
+    refusals.FRESHNESS_MALFORMED: frozenset({"fresh"}),
+    refusals.TIMESTAMP_STALE: frozenset({"fresh"}),
     refusals.BODY_UNEXPECTED: frozenset({"bodiless"}),
     refusals.BODY_MALFORMED: frozenset({"body"}),
     # 401
@@ -46,6 +49,7 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.REQUEST_TIMEOUT: frozenset({"body", "act"}),
     # 409
     refusals.CONFLICT: frozenset({"create", "change", "act"}),
+    refusals.NONCE_REUSED: frozenset({"fresh"}),
     refusals.IN_USE: frozenset({"change", "remove", "act"}),
     refusals.ACTION_CONFLICT: frozenset({"act"}),
     refusals.IDEMPOTENCY_IN_FLIGHT: frozenset({"once"}),
@@ -64,10 +68,12 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.ADDRESS_LIMITED: frozenset({"any"}),
     refusals.FAILURES_LIMITED: frozenset({"any"}),
     refusals.QUOTA_EXCEEDED: frozenset({"any"}),
+    refusals.NONCES_LIMITED: frozenset({"fresh"}),
     refusals.HEADERS_TOO_LARGE: frozenset({"any"}),
     # 500, 503
     refusals.INTERNAL: frozenset({"any"}),
     refusals.METER_UNAVAILABLE: frozenset({"any"}),
+    refusals.NONCES_UNAVAILABLE: frozenset({"fresh"}),
     refusals.BUSY: frozenset({"any"}),
     refusals.QUERY_TIMEOUT: frozenset({"any"}),
 }

@@ -7,9 +7,23 @@ from typing import Literal
 from vallum.declare.route import Kind, Route, Verb, open_to_anyone
 
 Trait = Literal[
-    "any", "guarded", "body", "bodiless", "row", "list", "item", "create", "change", "remove", "act", "write", "once"
+    "any",
+    "guarded",
+    "body",
+    "bodiless",
+    "row",
+    "list",
+    "item",
+    "create",
+    "change",
+    "remove",
+    "act",
+    "write",
+    "once",
+    "fresh",
 ]
-"""`guarded` asks for a credential, `row` has a key in its path, `once` takes an Idempotency-Key; `any` is always true."""
+"""`guarded` asks for a credential, `row` has a key in its path, `once` takes an Idempotency-Key, `fresh` has to be made
+a moment ago; `any` is always true."""
 
 
 def traits_of(route: Route, method: str, *, body: bool) -> frozenset[Trait]:
@@ -30,4 +44,6 @@ def traits_of(route: Route, method: str, *, body: bool) -> frozenset[Trait]:
         found.add("write")
     if method == "POST" and (handler is None or not handler.asynchronous):
         found.add("once")
+    if method in route.fresh:
+        found.add("fresh")
     return frozenset(found)

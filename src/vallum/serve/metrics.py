@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -68,6 +68,7 @@ class Metrics(Collector):
         self._stages = [Histogram() for _ in STAGES]
         self._durations: list[Sequence[int]] = []
         self.dropped: Callable[[], int] = int
+        self.live_nonces: Callable[[], int] = int
 
     def answered(self, method: str, route: str, status: int, refusal: str | None, durations: Sequence[int]) -> None:
         """One request; `durations` has nanoseconds of the stages that were entered."""
@@ -113,6 +114,7 @@ class Metrics(Collector):
             stages.add_metric((name,), list(histogram.buckets()), histogram.total / 1e9)
         yield from (requests, refusals, whole, stages)
         yield CounterMetricFamily("vallum_failures", "Errors of this program.", value=self.failures)
+        yield GaugeMetricFamily("vallum_live_nonces", "Nonces that count as used.", value=self.live_nonces())
         yield CounterMetricFamily("vallum_log_lines_dropped", "Log lines that nobody took.", value=self.dropped())
 
 

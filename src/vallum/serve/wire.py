@@ -39,10 +39,13 @@ from vallum.serve.audit_sealer import AuditSealer
 from vallum.serve.counters import WriteBehind
 from vallum.serve.database import served_database
 from vallum.serve.files import KEYS_FOLDER
+from vallum.serve.high_water import HighWater
 from vallum.serve.keyring import Keyring, cursor_secret
+from vallum.serve.shared_nonces import SharedNonces
 from vallum.store.api_keys import ApiKeys
 from vallum.store.clients import Clients
 from vallum.store.memory import AddressLimiter, Buckets
+from vallum.store.nonces import Nonces
 from vallum.store.ports import ServedDatabase
 from vallum.store.postgres_address import Address
 from vallum.store.principals import check_plans, plans
@@ -84,10 +87,11 @@ class Service:
     keyring: Keyring
     counters: WriteBehind
     audit: AuditSealer
+    ledger: HighWater | SharedNonces
     clock: Clock
 
     async def start(self) -> None:
-        """Open the store, take the counters up again, begin to seal, call the application's starters.
+        """Open the store, take counters and nonces up again, begin to seal, call the application's starters.
 
         Raises:
             StoreError: the store is missing, open to others or of another version, or an account has an unknown plan.
@@ -96,6 +100,7 @@ class Service:
         try:
             check_plans(await self.database.read(plans(self.database.dialect)), self.api.plans)
             await self.counters.start(self.clock())
+            await self.ledger.start()
             await self.audit.start()
             for starter in self.api.starters:
                 await _called(starter)
@@ -104,13 +109,14 @@ class Service:
             raise
 
     async def stop(self) -> None:
-        """Call the stoppers, write the counters, seal the audit, finish the queued writes, close."""
+        """Call the stoppers, write the counters and nonces, seal the audit, finish the queued writes, close."""
         for stopper in self.api.stoppers:
             await _called(stopper)
         await self._close()
 
     async def _close(self) -> None:
         await self.counters.stop()
+        await self.ledger.stop()
         await self.audit.stop()
         await self.database.stop()
 
@@ -124,7 +130,8 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     models = Models()
     cursors = Cursors(Sealer(cursor_secret(folder), "cursor"))
     cors = Cors(api.cors)
-    meter = Meter({"oauth": OAUTH_PLAN, **api.plans})
+    ledger = _ledger(api, place, database, journal, clock)
+    meter = Meter({"oauth": OAUTH_PLAN, **api.plans}, ledger)
     oauth = _authorization_server(database, keyring, place.public_url, limiter)
     pipeline = Pipeline(
         edge=Edge(
@@ -135,7 +142,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             proxy=_proxy(place),
             cors=cors,
         ),
-        authenticator=_authenticator(database, keyring, place.public_url, limiter),
+        authenticator=_authenticator(database, keyring, place.public_url, limiter, api.fresh_seconds),
         meter=meter,
         policy=Policy(api, database.dialect),
         validation=Validation(models, cursors),
@@ -152,7 +159,8 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         journal=journal,
     )
     counters = WriteBehind(pipeline.meter, pipeline.authenticator.uses, database, journal, clock)
-    return Service(api, pipeline, database, keyring, counters, _sealer(place, pipeline, database, clock), clock)
+    sealer = _sealer(place, pipeline, database, clock)
+    return Service(api, pipeline, database, keyring, counters, sealer, ledger, clock)
 
 
 def own_routes(
@@ -194,9 +202,23 @@ class HttpDate:
         return self._text
 
 
-def _authenticator(database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter) -> Authenticator:
+def _authenticator(
+    database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter, fresh_seconds: int
+) -> Authenticator:
     keys = ApiKeys(database.read, database.dialect)
-    return Authenticator(database, keyring, keys, issuer=url, audience=url, guesses=guesses)
+    return Authenticator(
+        database, keyring, keys, issuer=url, audience=url, guesses=guesses, fresh_seconds=fresh_seconds
+    )
+
+
+def _ledger(
+    api: API, place: Place, database: ServedDatabase, journal: Journal, clock: Clock
+) -> HighWater | SharedNonces:
+    """A file has one server, a database may have several."""
+    nonces = Nonces(api.fresh_seconds)
+    if place.database is None:
+        return HighWater(nonces, database, journal, clock)
+    return SharedNonces(nonces, database, journal)
 
 
 def _authorization_server(

@@ -79,6 +79,7 @@ class Worker:
         self.journal = Journal(metrics, pretty=settings.log_format == "pretty", messages=on_screen)
         _capture_logs(self.journal)
         self._service = build_service(api, place_of(settings), self.journal, time.time)
+        metrics.live_nonces = self._service.ledger.nonces.__len__
         self._application = Application(self._service)
         self._port = settings.port if settings.unix_socket is None else None
         self._ops = Ops(settings.ops_port, metrics, self._probe) if settings.ops_port else None

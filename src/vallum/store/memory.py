@@ -25,6 +25,8 @@ Conform = Callable[[int, int, int, int, int], tuple[bool, int, int, int]]
 """`throttle.gcra.conform`: (TAT, now, interval, tolerance, cost) → (allowed, TAT, wait, left), in microseconds here."""
 
 MICROSECONDS: Final = 1_000_000
+STRANGER: Final = "\n"
+"""Stands before the address of an anonymous caller in the store; no account's name has it (they are printable)."""
 UNKNOWN_ADDRESS: Final = "unknown"
 MAX_ADDRESS_CHARACTERS: Final = 64
 """The longest IPv6 text has 45; the rest is for a zone."""

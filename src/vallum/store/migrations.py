@@ -6,6 +6,7 @@ A step is a function of a SQLAlchemy connection, run in one transaction with the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, insert, inspect, select, text, update
@@ -14,9 +15,9 @@ from sqlalchemy.orm import Session
 from vallum.store.errors import StoreError
 from vallum.store.guards import guard
 from vallum.store.ports import Script, WithSession
-from vallum.store.schema import CLIENT_TABLES, METADATA, api_key, audit, audit_segment, idempotency, meta
+from vallum.store.schema import CLIENT_TABLES, METADATA, api_key, audit, audit_segment, idempotency, mark, meta, nonce
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Of the tables in `schema`."""
 
 Step = Callable[[Connection], None]
@@ -43,6 +44,7 @@ STEPS: Final[Mapping[int, Step]] = {
     3: _audit_api_key,
     4: _chained_audit,
     5: _clients,
+    6: partial(METADATA.create_all, tables=[mark, nonce]),
 }
 """From version n to n + 1, by n. The step that changes a table for the first time writes the former shape out here."""
 

@@ -143,6 +143,23 @@ idempotency: Final = Table(
     Column("expires", Double, nullable=False, index=True, comment="forgotten from this instant on"),
 )
 
+mark: Final = Table(
+    "vallum_mark",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one mark"),
+    Column("holder", Text, nullable=False, comment="the process that may move it"),
+    Column("mark", _Number, nullable=False, comment="timestamps up to this second may have been accepted"),
+)
+
+nonce: Final = Table(
+    "vallum_nonce",
+    METADATA,
+    Column("digest", Text, primary_key=True, comment="of caller and nonce, in hex digits"),
+    Column("caller", Text, nullable=False),
+    Column("second", _Number, nullable=False, index=True, comment="of the timestamp that came with it, rounded up"),
+    sqlite_with_rowid=False,
+)
+
 # The rows of a removed segment are gone, itself it stays: the chain goes through it (`audit.prune`).
 audit_segment: Final = Table(
     "vallum_audit_segment",

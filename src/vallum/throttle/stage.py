@@ -1,26 +1,29 @@
-"""Stage 3, throttle: the caller's budget is claimed in one step, before anything costly is done for it."""
+"""Stage 3, throttle: the caller's budget and the request's nonce are claimed in one step, before anything costly is done.
+
+The budget goes first: who has none left leaves no nonce behind, so that the same request can be sent again. A nonce
+that is refused has cost its units: whoever sends recorded requests again and again pays for it like for any others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, final
+from typing import NamedTuple, Protocol, final
 
+from vallum.authenticate.freshness import Stamp
 from vallum.authenticate.stage import Identified
 from vallum.declare.plan import Claim, Plan
 from vallum.refusals import METER_UNAVAILABLE, QUOTA_EXCEEDED, Refusal
 from vallum.request import Header
-from vallum.store.memory import CountRow, MemoryCounters, address_key
+from vallum.store.memory import STRANGER, CountRow, MemoryCounters, address_key
+from vallum.store.nonces import NonceRow, Nonces
 from vallum.throttle.budget import Budget, Tally
 from vallum.throttle.cost import cost_of
 from vallum.throttle.headers import LimitHeaders
 
-STRANGER: Final = "\n"
-"""Stands before the address of an anonymous caller in the store; no account's name has it (they are printable)."""
-
 
 @final
 class Metered(NamedTuple):
-    """The request is counted and within the caller's budget.
+    """The request is counted and within the caller's budget, and its nonce, if it has one, was never seen before.
 
     `limits` are the header fields that tell the caller so, on whatever answer follows.
     """
@@ -30,11 +33,29 @@ class Metered(NamedTuple):
     limits: tuple[Header, ...]
 
 
+class Ledger(Protocol):
+    """The accepted nonces, and where they outlive the process (`serve.high_water`, `serve.shared_nonces`)."""
+
+    nonces: Nonces
+
+    async def cover(self, row: NonceRow, now: float) -> None:
+        """Return when it is on disk that this nonce was accepted.
+
+        Raises:
+            Refusal: NONCES_UNAVAILABLE when that cannot be, NONCE_REUSED when another server was first.
+        """
+
+
 @final
 class Meter:
-    """The plans made ready, and the counters: strangers' in a table of their own, so that they cannot fill ours."""
+    """The plans made ready, and the counters: strangers' in a table of their own, so that they cannot fill ours.
 
-    def __init__(self, plans: Mapping[str, Plan]) -> None:
+    Args:
+        ledger: of accepted nonces.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], ledger: Ledger) -> None:
+        self.ledger = ledger
         self.known: MemoryCounters[Tally] = MemoryCounters(Tally)
         self.strangers: MemoryCounters[Tally] = MemoryCounters(Tally)
         self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
@@ -45,6 +66,14 @@ class Meter:
         counters, key = self._counters(identified)
         claim = counters.claim(key, budget, cost, identified.admitted.request.received_at)
         return claim, headers.pairs(claim)
+
+    async def accept(self, identified: Identified, stamp: Stamp) -> None:
+        """Claim the request's nonce. Nothing is awaited before that."""
+        name, request = identified.principal.id, identified.admitted.request
+        caller = name if name is not None else STRANGER + address_key(request.address)
+        row = self.ledger.nonces.claim(caller, stamp.nonce, stamp.at, request.received_at)
+        if row is not None:
+            await self.ledger.cover(row, request.received_at)
 
     def slow_down(self, identified: Identified, cost: int) -> None:
         """Take `cost` units from the burst of a caller that has just claimed, whether they are there or not."""
@@ -103,13 +132,20 @@ def _parted(rows: Iterable[CountRow]) -> tuple[list[CountRow], list[CountRow]]:
     return known, strangers
 
 
-def throttle(identified: Identified, meter: Meter) -> Metered:
-    """Claim the request's cost.
+async def throttle(identified: Identified, meter: Meter, before: Metered | None = None) -> Metered:
+    """Claim the request's cost and its nonce.
+
+    Args:
+        before: the same request with its caller as it was a moment ago. Its nonce is claimed already; so is its cost,
+            except by another plan, which was not asked.
 
     Raises:
         Refusal: QUOTA_EXCEEDED; METER_UNAVAILABLE when there is no room to count a new caller, and for a plan that
-            the API does not have.
+            the API does not have; NONCE_REUSED, NONCES_LIMITED, NONCES_UNAVAILABLE, and TIMESTAMP_STALE for a time of
+            which we know too little.
     """
+    if before is not None and before.identified.principal.plan == identified.principal.plan:
+        return Metered(identified, before.claim, before.limits)
     admitted = identified.admitted
     request = admitted.request
     cost = cost_of(admitted.route, request.method, request.query)
@@ -121,11 +157,10 @@ def throttle(identified: Identified, meter: Meter) -> Metered:
             violated=claim.violated,
             headers=limits,
         )
+    if identified.stamp is not None and before is None:
+        try:
+            await meter.accept(identified, identified.stamp)
+        except Refusal as refusal:
+            refusal.headers = limits
+            raise
     return Metered(identified, claim, limits)
-
-
-def counted_already(metered: Metered, identified: Identified) -> Metered | None:
-    """The same request with its caller loaded anew: not counted twice, except by another plan, which was not asked."""
-    if identified.principal.plan != metered.identified.principal.plan:
-        return None
-    return Metered(identified, metered.claim, metered.limits)

@@ -21,7 +21,8 @@ from vallum.authorise.checks import check
 from vallum.crypto import api_key
 from vallum.store import api_keys
 from vallum.store.api_keys import Limits
-from vallum.testing import ORIGIN, Answer, Client, _scope, create_database
+from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing.wire import freshness, scope_of
 
 PAGE = (DOCS / "rules-cookbook.md").read_text(encoding="utf-8")
 SHARED, *RECIPES = re.split(r"^## ", PAGE, flags=re.MULTILINE)
@@ -99,7 +100,7 @@ class Caller:
     def ask(self, match: re.Match[str]) -> Answer:
         """The request of a line."""
         name, address, limit, method, path, body, *_ = match.groups()
-        headers = {"host": "testserver", **self.credential(name, limit)}
+        headers = {"host": "testserver", **freshness(NOON), **self.credential(name, limit)}
         content = (body or "").encode()
         if content:
             kind = "merge-patch+json" if method == "PATCH" else "json"
@@ -107,7 +108,7 @@ class Caller:
         if method == "PATCH":
             headers["if-match"] = "*"
         where, _, query = path.partition("?")
-        scope = _scope(method, where, query, [(k.encode(), v.encode()) for k, v in headers.items()])
+        scope = scope_of(method, where, query, [(k.encode(), v.encode()) for k, v in headers.items()])
         if address is not None:
             scope["client"] = (address, 50_000)
         return self.stranger.send(scope, content)

@@ -44,6 +44,8 @@ def test_every_text_says_something() -> None:
         ("request_timeout", f"within {defaults.BODY_SECONDS:.0f} seconds"),
         ("request_timeout", f"within {defaults.REQUEST_SECONDS:.0f} seconds"),
         ("address_limited", f"pages of {defaults.PAGE_MAX}."),
+        ("freshness_malformed", f"{defaults.MIN_NONCE_CHARACTERS} or longer than {defaults.MAX_NONCE_CHARACTERS} char"),
+        ("nonces_limited", f"More than {defaults.NONCES_PER_CALLER:,} requests"),
         ("query_invalid", f"1 to {defaults.PAGE_MAX}."),
         ("idempotency_key_malformed", f"{defaults.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters"),
         ("body_malformed", f"{defaults.MAX_JSON_DEPTH} levels"),

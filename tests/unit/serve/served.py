@@ -22,6 +22,7 @@ from typing import Any, final
 import pytest
 
 from vallum.cli import main
+from vallum.testing.wire import FRESHNESS, freshness
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -170,8 +171,10 @@ class Served:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """One request on a connection of its own."""
+        """One request on a connection of its own, fresh unless a timestamp or nonce is given."""
         fields = dict(headers or {})
+        if FRESHNESS.isdisjoint(map(str.lower, fields)):
+            fields |= freshness(time.time())
         if token is not None:
             fields["Authorization"] = f"Bearer {token}"
         content = None if body is None else json.dumps(body).encode()

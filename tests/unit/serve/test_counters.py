@@ -31,10 +31,10 @@ class Busy:
 
 async def test_a_caller_that_never_stops_does_not_keep_the_writer_busy() -> None:
     """What is counted during a write is taken in the next round, not in this one for ever."""
-    meter = Meter({"default": Plan(), "anonymous": Plan()})
+    unused: Any = None
+    meter = Meter({"default": Plan(), "anonymous": Plan()}, unused)
     meter.known.claim("busy", Budget(Plan(hour=1000)), 1, NOW)
     store: Any = Busy(meter)
-    unused: Any = None
     behind = WriteBehind(meter, NoUses(), store, unused, lambda: NOW)  # type: ignore[arg-type]  # nothing was used
     await behind._save()
     assert store.writes == 1

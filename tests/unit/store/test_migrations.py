@@ -58,7 +58,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
 
 
 def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
-    """A change of a table asks for a step and a new version: this is what version 6 is."""
+    """A change of a table asks for a step and a new version: this is what version 7 is."""
     with SqliteFile(path) as file:
         rows = file.read(
             Statement(
@@ -70,7 +70,7 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
     for table, column in rows:
         if table.startswith("vallum_"):
             columns.setdefault(table, []).append(column)
-    assert migrations.VERSION == 6
+    assert migrations.VERSION == 7
     assert columns == {
         "vallum_api_key": [
             "id",
@@ -102,7 +102,9 @@ def test_tables_and_triggers_are_of_this_version(path: Path) -> None:
         "vallum_client_assertion": ["client", "jti", "expires"],
         "vallum_client_credential": ["client", "id", "digest", "public_jwk", "created", "expires", "revoked"],
         "vallum_idempotency": ["id", "fingerprint", "rights", "row_key", "json", "tag", "expires"],
+        "vallum_mark": ["id", "holder", "mark"],
         "vallum_meta": ["key", "value"],
+        "vallum_nonce": ["digest", "caller", "second"],
         "vallum_principal": [
             "id",
             "kind",
@@ -178,6 +180,8 @@ DROP TABLE vallum_client;
 DROP TABLE vallum_client_credential;
 DROP TABLE vallum_client_assertion;
 DROP TABLE vallum_revoked_token;
+DROP TABLE vallum_mark;
+DROP TABLE vallum_nonce;
 ALTER TABLE vallum_audit DROP COLUMN api_key;
 DROP TRIGGER vallum_audit_no_delete;
 CREATE TRIGGER vallum_audit_no_delete BEFORE DELETE ON vallum_audit BEGIN SELECT RAISE(ABORT, 'append only'); END

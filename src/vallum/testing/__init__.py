@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, final
@@ -22,12 +21,13 @@ from vallum.respond.stage import Reply
 from vallum.serve import create
 from vallum.serve.wire import Place, Service, build_service
 from vallum.store.postgres_address import parse
+from vallum.testing.wire import FRESHNESS, Answer, Headers, dumped, freshness, receiver, scope_of
+
+__all__ = ["ORIGIN", "Answer", "Client", "Failures", "Headers", "create_database"]
 
 T = TypeVar("T")
 
 ORIGIN: Final = "https://testserver"
-ADDRESS: Final = ("192.0.2.1", 50000)
-"""Of documentation (RFC 5737); the client's."""
 PLENTY: Final = 1_000_000
 
 
@@ -47,46 +47,6 @@ class Failures:
     def failed(self, _: str, error: BaseException) -> None:
         """Keep it for the client to raise."""
         self.errors.append(error)
-
-
-@final
-class Headers(Mapping[str, str]):
-    """Header fields by name, in whatever case (RFC 9110 §5.1); repeated ones are joined."""
-
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values: dict[str, str] = {}
-        for name, value in pairs:
-            key = name.decode().lower()
-            present = self._values.get(key)
-            self._values[key] = value.decode() if present is None else f"{present}, {value.decode()}"
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
-
-    status_code: int
-    headers: Headers
-    content: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.content.decode()
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.content)
 
 
 @final
@@ -137,12 +97,15 @@ class _Running:
 class Client:
     """Calls an API as one of its accounts, through every stage of the path.
 
+    Every request has a timestamp and a nonce of its own, unless it is given one of the two in `headers`.
+
     Args:
         api: the API.
         as_: name of the account; None for a caller without a credential.
         data: a data directory made by :func:`create_database`; a temporary one with `api.accounts` when omitted.
         clock: Unix seconds; the real time when omitted.
         database: `postgresql://…`, made by :func:`create_database`; SQLite in `data` when omitted.
+        fresh: False for a client that sends neither timestamp nor nonce by itself.
     """
 
     def __init__(
@@ -152,6 +115,8 @@ class Client:
         data: Path | None = None,
         clock: Callable[[], float] = time.time,
         database: str | None = None,
+        *,
+        fresh: bool = True,
     ) -> None:
         self._temporary = None if data is not None else tempfile.TemporaryDirectory(prefix="vallum-")
         if self._temporary is not None:
@@ -161,6 +126,7 @@ class Client:
             raise TypeError("there is a data directory by now")
         self._running = _Running.join(api, data.resolve(), clock, database)
         self._as = as_
+        self._fresh = fresh
         self._token: tuple[str, float] | None = None
 
     def __enter__(self) -> Self:
@@ -226,24 +192,27 @@ class Client:
         Raises:
             BaseException: what went wrong on our side, when the answer is a 500.
         """
-        body = content if content is not None else (b"" if json is None else _dumped(json))
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        body = content if content is not None else (b"" if json is None else dumped(json))
         sent = {"host": "testserver"}
-        if self._as is not None and not any(name.lower() == "authorization" for name in headers or {}):
+        if self._as is not None and "authorization" not in given:
             sent["authorization"] = f"Bearer {self.token}"
         if body:
             sent["content-type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
             sent["content-length"] = str(len(body))
-        sent.update({name.lower(): value for name, value in (headers or {}).items()})
+        if self._fresh and FRESHNESS.isdisjoint(given):
+            sent |= freshness(self._running.clock())
+        sent |= given
         where, _, query = path.partition("?")
         if params:
             query = "&".join(filter(None, [query, urlencode({k: str(v) for k, v in params.items()})]))
-        scope = _scope(method, where, query, [(k.encode(), v.encode()) for k, v in sent.items()])
+        scope = scope_of(method, where, query, [(k.encode(), v.encode()) for k, v in sent.items()])
         return self.send(scope, body)
 
     def send(self, scope: Mapping[str, Any], body: bytes = b"") -> Answer:
         """A raw ASGI scope and body, for requests that no client would send."""
         running = self._running
-        reply = running.run(answer(scope, _receiver(body), running.service.pipeline, running.clock()))
+        reply = running.run(answer(scope, receiver(body), running.service.pipeline, running.clock()))
         if reply.status == 500 and running.journal.errors:
             raise running.journal.errors.pop()
         return Answer(reply.status, Headers(reply.headers), reply.body)
@@ -272,32 +241,3 @@ def _place(data: Path, database: str | None) -> Place:
         address_per_second=PLENTY,
         address_burst=PLENTY,
     )
-
-
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _scope(method: str, path: str, query: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "https",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": headers,
-        "client": ADDRESS,
-        "server": ("testserver", 443),
-    }
-
-
-def _receiver(body: bytes) -> Callable[[], Awaitable[Mapping[str, object]]]:
-    messages: list[Mapping[str, object]] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Mapping[str, object]:
-        return messages.pop() if messages else {"type": "http.disconnect"}
-
-    return receive
