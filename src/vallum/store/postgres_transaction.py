@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_RESET: Final = "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL; DISCARD TEMP"
+_RESET: Final = (
+    "RESET SESSION AUTHORIZATION; SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL; DISCARD TEMP"
+)
 """After the code of an author, which may have set what outlives a transaction."""
 
 

@@ -151,7 +151,7 @@ async def test_nothing_stays_set_in_a_session(name: str) -> None:
 
 
 async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> None:
-    """Settings, locks of the session, cursors, temporary tables: the next one finds none of it, after a refusal neither."""
+    """Role, settings, locks, cursors, temporary tables: the next one finds none of it, after a refusal neither."""
 
     def work(db: Session, fails: bool) -> None:
         for line in (
@@ -160,6 +160,7 @@ async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> No
             "CREATE TEMPORARY TABLE mine (id int)",
             "LISTEN mine",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "SET ROLE pg_monitor",
         ):
             db.connection().exec_driver_sql(line)
         if fails:
@@ -168,16 +169,16 @@ async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> No
     def script(fails: bool) -> Script[None]:
         yield WithSession(partial(work, fails=fails))
 
-    left = "SELECT current_setting('search_path'), to_regclass('pg_temp.mine'), (SELECT count(*) FROM pg_cursors WHERE name <> ''),"
+    left = "SELECT current_user, current_setting('search_path'), to_regclass('pg_temp.mine'), (SELECT count(*) FROM pg_cursors WHERE name <> ''),"
     left += (
         " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), (SELECT count(*) FROM pg_listening_channels())"
     )
     async with opened(name, PostgresLimits(connections=1)) as database:
         await database.write(partial(script, False))
-        assert tuple((await database.read(Statement(left, ())))[0]) == ('"$user", public', None, 0, 0, 0)
+        assert tuple((await database.read(Statement(left, ())))[0]) == ("postgres", '"$user", public', None, 0, 0, 0)
         with pytest.raises(Refusal):
             await database.write(partial(script, True))
-        assert tuple((await database.read(Statement(left, ())))[0]) == ('"$user", public', None, 0, 0, 0)
+        assert tuple((await database.read(Statement(left, ())))[0]) == ("postgres", '"$user", public', None, 0, 0, 0)
 
 
 @pytest.mark.parametrize("line", ["COMMIT", "  commit", "ROLLBACK", "BEGIN", "END", "abort", "START TRANSACTION"])
