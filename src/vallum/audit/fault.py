@@ -21,6 +21,7 @@ KINDS: Final[Mapping[str, str]] = {
     "checkpoint-missing": "There are segments and no checkpoint.",
     "checkpoint-forged": "A checkpoint is not signed by a trusted key, or is malformed.",
     "trigger-missing": "A trigger that keeps entries and segments from being changed is not as it was made.",
+    "trigger-foreign": "A trigger, rule or policy that is not Vallum's stands on a table of Vallum's.",
     "line-malformed": "A line is none of an export (exports only).",
 }
 """Every kind of fault."""

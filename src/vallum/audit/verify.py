@@ -41,8 +41,13 @@ def verify(keys: KeySet, checkpoints: Mapping[str, str], dialect: DialectName, n
     """
     text = yield from newest(dialect)
     chain = Chain(keys, checkpoints if text is None else {IN_DATABASE: text, **checkpoints})
-    for trigger in (yield from guards.broken(dialect)):
+    broken, foreign = yield from guards.broken(dialect)
+    for trigger in broken:
         chain.fault("trigger-missing", f"{trigger} is missing or was changed")
+    for trigger in foreign:
+        chain.fault(
+            "trigger-foreign", f"{trigger} is not Vallum's: it may keep entries from being written, or change them"
+        )
     walk = _Walk(chain, dialect, now)
     for number in (yield _BEFORE):
         chain.fault("segment-inserted", "it stands before the first", number[0])

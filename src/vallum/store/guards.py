@@ -20,11 +20,21 @@ _TRIGGERS: Final[Mapping[DialectName, dict[str, str]]] = {"sqlite": {}, "postgre
 _MADE: Final[Mapping[str, dict[str, list[str]]]] = defaultdict(dict)
 """Dialect → table → the statements that make its triggers in place of its present ones."""
 
+_OURS: Final = "c.relname LIKE 'vallum\\_%' AND pg_table_is_visible(c.oid)"
 _LISTED: Final[Mapping[DialectName, Statement]] = {
-    "sqlite": Statement("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'", ()),
+    "sqlite": Statement(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) LIKE 'vallum\\_%' ESCAPE '\\'",
+        (),
+    ),
+    # Rules and policies change or hide what is written as well as triggers do. A trigger that is off, or has a condition
+    # or columns of its own, is none.
     "postgresql": Statement(
-        "SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-        " WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')",
+        "SELECT t.tgname, CASE WHEN t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL AND t.tgattr::text = ''"
+        " THEN c.relname || ' ' || t.tgtype || p.prosrc ELSE '' END"
+        " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid"
+        f" WHERE NOT t.tgisinternal AND {_OURS}"
+        f" UNION ALL SELECT r.rulename, '' FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE {_OURS}"
+        f" UNION ALL SELECT 'row security of ' || c.relname, '' FROM pg_class c WHERE c.relrowsecurity AND {_OURS}",
         (),
     ),
 }
@@ -48,11 +58,16 @@ def guard(table: Table, connection: Connection, **_: Any) -> None:
         connection.exec_driver_sql(text)
 
 
-def broken(dialect: DialectName) -> Script[list[str]]:
-    """The triggers that are missing, switched off or not as they were made."""
+def broken(dialect: DialectName) -> Script[tuple[list[str], list[str]]]:
+    """The triggers that are missing, switched off or not as they were made; and what stands on our tables and is not ours.
+
+    Such a one could keep an entry from being written, or change it before it is sealed.
+    """
+    ours = _TRIGGERS[dialect]
     rows = yield _LISTED[dialect]
-    found = {name: text for name, text in rows}  # noqa: C416  # rows of asyncpg are no pairs
-    return sorted(name for name, text in _TRIGGERS[dialect].items() if found.get(name) != text)
+    found = {tuple(row) for row in rows}  # on PostgreSQL another table may have a trigger of the same name
+    missing = {name for name, _ in ours.items() - found}
+    return sorted(missing), sorted({name for name, _ in found - ours.items()} - missing)
 
 
 def _sqlite(table: str, key: str, removable: str | None) -> None:
@@ -77,9 +92,10 @@ def _postgresql(table: str, removable: str | None) -> None:
     made = _MADE["postgresql"][table] = [
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
     ]
-    for name, change in (("rows", "UPDATE OR DELETE ON {} FOR EACH ROW"), ("whole", "TRUNCATE ON {}")):
+    # The numbers are `pg_trigger.tgtype`: row 1, before 2, delete 8, update 16, truncate 32.
+    for name, kind, change in (("rows", 27, "UPDATE OR DELETE ON {} FOR EACH ROW"), ("whole", 34, "TRUNCATE ON {}")):
         trigger = f"{table}_no_{name}"
-        _TRIGGERS["postgresql"][trigger] = body
+        _TRIGGERS["postgresql"][trigger] = f"{table} {kind}{body}"
         made += [
             f"DROP TRIGGER IF EXISTS {trigger} ON {table}",
             f"CREATE TRIGGER {trigger} BEFORE {change.format(table)} EXECUTE FUNCTION {function}()",

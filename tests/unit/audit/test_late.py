@@ -129,6 +129,29 @@ def test_a_sealed_late_entry_is_watched_like_any_other(audit: Audit) -> None:
     assert audit.faults()[2:] == [("entry-removed", 2, late)]
 
 
+GUARD = "FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+OURS = "CREATE OR REPLACE TRIGGER vallum_audit_no_rows BEFORE {} EXECUTE FUNCTION vallum_audit_kept()"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("CREATE RULE quiet AS ON INSERT TO vallum_audit DO INSTEAD NOTHING", "trigger-foreign"),
+        ("ALTER TABLE vallum_audit ENABLE ROW LEVEL SECURITY", "trigger-foreign"),
+        (f"CREATE TRIGGER vallum_audit_segment_no_rows BEFORE UPDATE ON vallum_audit {GUARD}", "trigger-foreign"),
+        (OURS.format("UPDATE OR DELETE ON vallum_audit FOR EACH ROW WHEN (false)"), "trigger-missing"),
+        (OURS.format("DELETE ON vallum_audit FOR EACH ROW"), "trigger-missing"),
+    ],
+)
+def test_what_stands_on_the_tables_and_is_not_ours_is_named(audit: Audit, text: str, kind: str) -> None:
+    """Triggers, also under our names, rules and policies: each could keep entries from being written or seen."""
+    audit.write(1)
+    audit.seal()
+    assert audit.faults() == []
+    audit.rows(text)
+    assert audit.faults() == [(kind, None, None)]
+
+
 def test_retention_removes_late_entries_with_their_own_segment(audit: Audit) -> None:
     """The first segment's removal leaves what stands between its ids and belongs to the second."""
     audit.write(1)

@@ -208,7 +208,7 @@ def test_each_falsification_is_found_and_named(data: Path, name: str) -> None:
 def test_every_kind_of_fault_is_shown_here(data: Path) -> None:
     """But those that only a file can have."""
     shown = {kind for _, expected in CASES.values() for kind, _, _ in expected}
-    assert shown | {"trigger-missing", "entry-order", "line-malformed"} == KINDS.keys()
+    assert shown | {"trigger-missing", "trigger-foreign", "entry-order", "line-malformed"} == KINDS.keys()
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,22 @@ def test_a_trigger_that_is_gone_or_weaker_is_named(data: Path, text: str, broken
     assert [(fault.kind, fault.detail) for fault in checked(data).faults] == [
         ("trigger-missing", f"{trigger} is missing or was changed") for trigger in broken
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BEFORE INSERT ON vallum_audit WHEN NEW.principal = 'mallory' BEGIN SELECT RAISE(IGNORE); END",
+        "AFTER UPDATE ON vallum_principal BEGIN SELECT 1; END",
+    ],
+)
+def test_a_trigger_that_is_not_ours_is_named(data: Path, text: str) -> None:
+    """It could keep entries from being written, and no chain would miss them."""
+    connection = sqlite3.connect(data / "vallum.db")
+    connection.execute(f"CREATE TRIGGER quiet {text}")
+    connection.close()
+    (fault,) = checked(data).faults
+    assert (fault.kind, fault.detail.partition(" ")[0]) == ("trigger-foreign", "quiet")
 
 
 def put_back(connection: sqlite3.Connection) -> None:
