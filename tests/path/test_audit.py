@@ -125,7 +125,52 @@ def test_a_chain_that_was_replaced_is_told_and_not_signed_over(client: As, data:
     assert "audit-replaced" in str(error)
     walt._running.journal.errors.clear()
     assert anchor.kept(data) == kept
-    assert {fault.kind for fault in verified(data, NOON).faults} >= {"chain-replaced", "trigger-missing"}
+    assert {fault.kind for fault in verified(data, NOON).faults} >= {"chain-truncated", "trigger-missing"}
+
+
+def falsify(walt: Client, data: Path, store: str, *statements: str) -> None:
+    """As who may write in the database, while the service runs."""
+    tables = ("vallum_audit", "vallum_audit_segment")
+    if store == stores.POSTGRESQL:
+        for text in (*(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in tables), *statements):
+            stores.rows(data, text)
+        return
+    dropped = [f"DROP TRIGGER IF EXISTS {table}_no_{change}" for table in tables for change in ("update", "delete")]
+
+    def script() -> Script[None]:
+        for text in (*dropped, *statements):
+            yield Statement(text, ())
+
+    walt._running.run(walt.service.database.write(script))
+
+
+CUT = ("DELETE FROM vallum_audit_segment WHERE number = 2", "DELETE FROM vallum_audit WHERE id = 2")
+
+
+@pytest.mark.parametrize("how", ["forged", "cut"])
+def test_nothing_is_signed_upon_an_end_that_is_not_the_one_that_was_signed(
+    client: As, data: Path, store: str, how: str
+) -> None:
+    """A segment written anew, or taken away with its checkpoint, before that was kept beside the database."""
+    walt = client("walt")
+    walt.post("/books", json={"title": "T"})
+    round_of(walt, NOON + 100)
+    kept = anchor.kept(data)
+    walt.post("/books", json={"title": "U"})
+    round_of(walt, NOON + 105)  # sealed; the checkpoint in the directory is the one of before
+    assert (anchor.kept(data), verified(data, NOON).segments) == (kept, 2)
+    if how == "forged":  # the hash stands for a whole segment that fits: hashes need no key
+        falsify(walt, data, store, "UPDATE vallum_audit_segment SET hash = 'ff' WHERE number = 2")
+    else:
+        earlier = f"UPDATE vallum_meta SET value = '{kept}' WHERE key = 'audit_checkpoint'"
+        falsify(walt, data, store, *CUT, earlier)
+    walt.post("/books", json={"title": "V"})
+    round_of(walt, NOON + 110)
+    (error,) = walt._running.journal.errors
+    assert "audit-replaced" in str(error)
+    walt._running.journal.errors.clear()
+    sealed = stores.rows(data, "SELECT max(number) FROM vallum_audit_segment")
+    assert sealed == [(2 if how == "forged" else 1,)]
 
 
 def test_a_lost_key_stops_the_start(data: Path, clock: Clock) -> None:

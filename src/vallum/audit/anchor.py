@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from vallum.audit.checkpoint import verified
-from vallum.audit.seal import newest
+from vallum.audit.seal import CHECKPOINT
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
 from vallum.crypto.keyfile import read_secret, write_secret
@@ -16,6 +16,11 @@ from vallum.store.ports import Script
 from vallum.store.sql import Param, each_dialect
 
 FILE: Final = "audit.checkpoint"
+_END: Final = each_dialect(  # one statement, one moment: another process may be sealing
+    *("SELECT (SELECT value FROM vallum_meta WHERE key = ", Param("key"), "),"),
+    " (SELECT number FROM vallum_audit_segment ORDER BY number DESC LIMIT 1),"
+    " (SELECT hash FROM vallum_audit_segment ORDER BY number DESC LIMIT 1)",
+)
 _HASH: Final = each_dialect("SELECT hash FROM vallum_audit_segment WHERE number = ", Param("number"))
 
 
@@ -44,21 +49,25 @@ def put_away(data: Path, now: float) -> None:
 
 
 def follow(before: str | None, keys: KeySet, dialect: DialectName) -> Script[str | None]:
-    """The newest checkpoint, if the chain still has what was signed before; None when it is the same, or there is none.
+    """The newest checkpoint, if the chain still has what was signed before, and ends with what was signed last.
+
+    None when it is the same, or there is none. Hashes need no key: only what was signed is known to be ours.
 
     Args:
-        before: the one that was kept.
+        before: one that is known from elsewhere than the database.
 
     Raises:
         StoreError: `audit-replaced`.
     """
     try:
         signed = None if before is None else verified(before, keys)
-        text = yield from newest(dialect)
-        if text is not None:
-            verified(text, keys)
+        rows = yield _END[dialect].bind({"key": CHECKPOINT})
+        text, *end = rows[0]
+        last = None if text is None else verified(text, keys)
     except NotAuthentic:
         raise _replaced() from None
+    if end != ([None, None] if last is None else [last.segment, last.hash]):
+        raise _replaced()
     if signed is not None and signed.segment:
         rows = yield _HASH[dialect].bind({"number": signed.segment})
         if not rows or rows[0][0] != signed.hash:

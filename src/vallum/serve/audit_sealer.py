@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 from vallum import defaults
 from vallum.audit import anchor, denials, keys
@@ -19,7 +19,9 @@ from vallum.crypto.jwk import KeySet
 from vallum.crypto.random import request_id
 from vallum.pipeline import Journal
 from vallum.serve.files import KEYS_FOLDER
-from vallum.store.ports import Database, Violation
+from vallum.store.ports import Database, Script, Violation
+
+T = TypeVar("T")
 
 DAY_SECONDS: Final = 86_400
 
@@ -58,6 +60,8 @@ class AuditSealer:
         self._task: asyncio.Task[None] | None = None
         self._sign: Sign
         self._keys: KeySet
+        self._known: str | None = None
+        """The checkpoint that was signed or seen last. Nobody who writes in the database can change it here."""
         self._denials_at = self._anchored_at = self._pruned_at = 0.0
 
     async def start(self) -> None:
@@ -123,7 +127,7 @@ class AuditSealer:
         made = 0
         while most is None or made < most:
             try:
-                segment = await self._database.write(lambda: batch(self._sign, self._keys, now, self._database.dialect))
+                segment = await self._signed(lambda: batch(self._sign, self._keys, now, self._database.dialect))
             except Violation:
                 return  # another sealer was first
             made += 1
@@ -142,4 +146,20 @@ class AuditSealer:
         dialect = self._database.dialect
         done: Pruned | None = Pruned(0, 0, 0)
         while done is not None and not self._stopping.is_set():
-            done = await self._database.write(lambda: prune(pruning, self._sign, self._keys, now, dialect))
+            done = await self._signed(lambda: prune(pruning, self._sign, self._keys, now, dialect))
+
+    async def _signed(self, sign: Callable[[], Script[T]]) -> T:
+        """Run what signs the chain's end, but never upon an end that is not the one that was signed.
+
+        Raises:
+            StoreError: `audit-replaced`.
+        """
+        before, dialect = self._known or anchor.kept(self._data), self._database.dialect
+
+        def script() -> Script[tuple[T, str | None]]:
+            yield from anchor.follow(before, self._keys, dialect)
+            done = yield from sign()
+            return done, (yield from newest(dialect))
+
+        done, self._known = await self._database.write(script)
+        return done
