@@ -57,6 +57,7 @@ class Problem:
     headers: tuple[str, ...] = ()
     detail: str | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems() -> dict[str, Problem]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import re
+
 import pytest
+from tests.unit.serve.served import ROOT
 
 from vallum import defaults
 from vallum.docs.page import with_code
 from vallum.docs.problems import STAGES, problem_routes, problems
 from vallum.refusals import REASONS
+from vallum.validate import faults
+
+WORD = re.compile(r"[a-z]+(_[a-z]+)*")
+CALLS = {"Fault": 1, "fault": 1, "_fault": 1, "bad": 0}
+"""Function that makes a fault → which argument is its word."""
 
 
 def test_every_code_is_documented() -> None:
@@ -28,10 +37,35 @@ def test_every_text_says_something() -> None:
     for code, text in problems().items():
         assert text.causes, code
         assert text.mend, code
-        for sentence in (text.meaning, *text.causes, *text.mend, text.repeat):
+        for sentence in (text.meaning, *text.causes, *text.mend, text.repeat, *text.faults.values()):
             assert sentence == sentence.strip(), code
             assert sentence[0].isupper() or sentence[0] == "`", (code, sentence)
             assert sentence.endswith("."), (code, sentence)
+
+
+def fault_words() -> set[str]:
+    """What the library writes as `code` of a fault: the vocabulary of `validate/faults.py`, and constants elsewhere."""
+    found = set(faults._DETAILS)
+    for path in (ROOT / "src" / "vallum").rglob("*.py"):
+        for call in (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)):
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            place = CALLS.get(name)
+            if place is None or len(call.args) <= place or "audit" in path.parts:
+                continue
+            for node in ast.walk(call.args[place]):
+                word = getattr(faults, node.id, None) if isinstance(node, ast.Name) else getattr(node, "value", None)
+                if isinstance(word, str) and WORD.fullmatch(word):
+                    found.add(word)
+    return found
+
+
+def test_every_word_of_a_fault_is_documented() -> None:
+    """On the page of a code whose `errors` have it; and no page has a word that is never written."""
+    documented = {word for text in problems().values() for word in text.faults}
+    written = fault_words()
+    assert {"required", "unknown_operator", "reference", "taken"} <= written
+    assert written - documented == set(), "add them to [….faults] in src/vallum/docs/problems.toml"
+    assert documented - written == set()
 
 
 @pytest.mark.parametrize(
