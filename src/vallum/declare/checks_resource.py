@@ -44,10 +44,18 @@ def _list_findings(resource: Resource, word: str, names: tuple[str, ...]) -> Ite
     for name in names:
         place = f"{resource.path}, {word}s=[{name!r}]"
         if name not in resource.fields:
-            yield error(f"{word}-field", place, "There is no such field.", f"Known are {', '.join(resource.fields)}.")
+            yield error(
+                "filter-field" if word == "filter" else "sort-field",
+                place,
+                "There is no such field.",
+                f"Known are {', '.join(resource.fields)}.",
+            )
         elif name not in readable:
             yield error(
-                f"{word}-unreadable", place, "No role may read this field.", "Let a rule READ it, or drop it here."
+                "filter-unreadable" if word == "filter" else "sort-unreadable",
+                place,
+                "No role may read this field.",
+                "Let a rule READ it, or drop it here.",
             )
         elif word == "filter" and name in RESERVED:
             yield error(
