@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shlex
 import signal
 import ssl
@@ -124,7 +125,8 @@ class Terminal:
 
     def _filled(self, line: str) -> str:
         line = re.sub(r"\$\((vallum [^)]*)\)", lambda found: self._captured(found[1]), line)
-        line = re.sub(r"\$\(((?:date|openssl) [^)]*)\)", lambda found: self._bash(found[1]).strip(), line)
+        line = re.sub(r"\$\(openssl rand -hex (\d+)\)", lambda found: secrets.token_hex(int(found[1])), line)
+        line = re.sub(r"\$\((date [^)]*)\)", lambda found: self._bash(found[1]).strip(), line)
         return re.sub(r"\$(\w+)", lambda found: self.names.get(found[1], found[0]), line)
 
     def _captured(self, line: str) -> str:
