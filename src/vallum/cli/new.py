@@ -76,19 +76,26 @@ def create(name: str, where: Path) -> list[str]:
     """Write the files; their paths inside the project.
 
     Raises:
-        ProjectError: `project-exists`: there is something at that place.
+        ProjectError: `project-exists`: there is something at that place; `project-place`: nothing can be written there.
     """
     place = where / name
     if place.is_symlink() or place.is_file() or (place.is_dir() and any(place.iterdir())):
         raise ProjectError("project-exists", str(place), "Choose another name, or an empty directory.")
-    templates = files("vallum.cli").joinpath("project")
     made = [path.format(name=name) for path in FILES]
-    for path, template in zip(made, FILES.values(), strict=True):
-        text = templates.joinpath(f"{template}.txt").read_text(encoding="utf-8")
-        target = place / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(Template(text).substitute(name=name, title=name.replace("_", " ").title()), encoding="utf-8")
+    try:
+        for path, template in zip(made, FILES.values(), strict=True):
+            target = place / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_filled(template, name), encoding="utf-8")
+    except OSError as error:
+        mend = f"It cannot be written ({error.strerror}); call the command in a directory of yours."
+        raise ProjectError("project-place", str(place), mend) from None
     return made
+
+
+def _filled(template: str, name: str) -> str:
+    text = files("vallum.cli").joinpath("project", f"{template}.txt").read_text(encoding="utf-8")
+    return Template(text).substitute(name=name, title=name.replace("_", " ").title())
 
 
 def _installed(name: str) -> bool:

@@ -86,6 +86,12 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "empty" / "vallum.toml").exists()
 
 
+def test_a_place_where_nothing_can_be_written_is_named() -> None:
+    """Not by a traceback."""
+    said = command("new", "shop", cwd=Path("/proc"))
+    assert (said.code, said.err.split()[1]) == (1, "project-place")
+
+
 def test_the_page_of_the_commands_is_of_this_version() -> None:
     """Mend: `python -m vallum.cli.commands_doc docs/commands.md`."""
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == commands_doc.page()
