@@ -17,6 +17,8 @@ from vallum import defaults
 from vallum.cli import COMMANDS
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.keyfile import write_secret
+from vallum.refusals import REASONS
+from vallum.serve.metrics import STAGES
 from vallum.serve.settings import Settings, load
 
 ADDED = re.compile(r"# add to (\S+)\n")
@@ -110,6 +112,14 @@ def test_every_command_that_is_named_exists() -> None:
             assert name in COMMANDS, (page.name, name)
             if second and f"## vallum {name} {second}" not in commands:
                 assert f"## vallum {name} " in commands or f"## vallum {name}\n" in commands, (page.name, name, second)
+
+
+def test_the_table_of_the_stages_is_that_of_the_refusals() -> None:
+    """Each status that a stage refuses with, and no other."""
+    rows = re.findall(r"^\| (\w+) \| [^|]+ \| ([\d, ]+) \|$", (DOCS / "concepts.md").read_text(), re.MULTILINE)
+    told = {stage: {int(status) for status in statuses.split(", ")} for stage, statuses in rows}
+    assert set(told) == set(STAGES)
+    assert told == {stage: {r.status for r in REASONS.values() if r.stage == stage} for stage in STAGES}
 
 
 def test_every_page_is_in_the_index() -> None:
