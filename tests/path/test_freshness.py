@@ -642,6 +642,17 @@ def test_all_nonces_together_are_bounded(bells: Bells) -> None:
     assert len(bells.nonces) == 2
 
 
+def test_what_costs_nothing_takes_no_room(bells: Bells) -> None:
+    """Or who has nothing left, and strangers, would fill it for nothing, and nobody's write were fresh any more."""
+    bounded(bells, known=1, strangers=1)
+    for who, path in (("ria", "/limits"), (None, "/problems/forbidden")):
+        for nonce in (NONCE, NONCE, OTHER):
+            assert bells.ring(nonce, who=who, method="GET", path=path).status_code == 200
+        refused(bells.ring(at=NOW - 181, who=who, method="GET", path=path), 400, "timestamp_stale")
+    assert len(bells.nonces) == 0
+    assert bells.ring().status_code == 200
+
+
 def test_a_clock_that_is_set_back_brings_nothing_in_again(bells: Bells) -> None:
     """What was forgotten lies below the floor, even when its window is open once more; new times are good at once."""
     assert bells.ring().status_code == 200

@@ -157,7 +157,9 @@ async def throttle(identified: Identified, meter: Meter, before: Metered | None 
             violated=claim.violated,
             headers=limits,
         )
-    if identified.stamp is not None and before is None:
+    # What costs nothing is asked again and again, and does nothing: there nobody fills the room for nonces for nothing.
+    counts = cost > 0 or (admitted.route is not None and request.method in admitted.route.fresh)
+    if counts and identified.stamp is not None and before is None:
         try:
             await meter.accept(identified, identified.stamp)
         except Refusal as refusal:
