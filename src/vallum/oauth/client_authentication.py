@@ -51,7 +51,9 @@ async def authenticate_client(call: ServiceCall, server: AuthorizationServer) ->
     try:
         await _verify(shown, client, server, now)
     except NotAuthentic as error:
-        attempts.failed(shown.client_id, address, shown.proof, now, guess=error.reason not in NO_GUESS)
+        # What a neighbour signs says nothing of the client that has signed a good one at this address.
+        gone = shown.proof if isinstance(shown, Secret) else b""
+        attempts.failed(shown.client_id, address, gone, now, guess=error.reason not in NO_GUESS)
         raise Refusal(INVALID_CLIENT) from error
     attempts.succeeded(shown.proof)
     if client is None:
