@@ -24,9 +24,11 @@ from vallum.oauth.presented import Secret, presented
 from vallum.oauth.server import JWKS, RESOURCE_METADATA, SERVER_METADATA
 from vallum.refusals import Refusal
 from vallum.request import Request
+from vallum.store.memory import MemoryCounters
 from vallum.store.sqlite_reader import SqliteReader
 from vallum.store.sqlite_writer import SqliteWriter
 from vallum.testing import Answer
+from vallum.throttle.budget import Tally
 
 
 def comparable(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
@@ -119,6 +121,20 @@ def test_a_neighbour_does_not_stop_who_has_proven_itself(desk: Desk) -> None:
 
 def guess_at_once(desk: Desk) -> Answer:
     return desk.send(TOKEN, GRANT, basic("nobody", "x"))
+
+
+def test_a_neighbours_bad_assertions_do_not_stop_who_has_signed_a_good_one(desk: Desk) -> None:
+    """In the name of the same client, at its address: the neighbour could lock it out whenever it liked."""
+    assert desk.ask("kite").status_code == 200
+    assert {signed_by(desk, "Ed25519").status_code for _ in range(30)} == {401}
+    assert desk.ask("kite").status_code == 200
+
+
+def test_strangers_who_fill_their_table_keep_no_client_from_its_token(desk: Desk) -> None:
+    """What is open to strangers has a day's quota for each address, and a client needs a new token in a quarter of an hour."""
+    desk.client.service.pipeline.meter.strangers = MemoryCounters(Tally, callers=1)
+    assert desk.client.get("/open").status_code == 200
+    assert desk.send(TOKEN, {**GRANT, **desk.asserted("kite")}, address="198.51.100.7").status_code == 200
 
 
 def test_a_broken_client_does_not_use_up_its_address(desk: Desk) -> None:

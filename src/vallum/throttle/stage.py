@@ -50,6 +50,9 @@ class Ledger(Protocol):
 class Meter:
     """The plans made ready, and the counters: strangers' in a table of their own, so that they cannot fill ours.
 
+    Those on routes with a plan of their own have another one: however many strangers read what is open to them, programs
+    still get their tokens.
+
     Args:
         ledger: of accepted nonces.
     """
@@ -58,6 +61,7 @@ class Meter:
         self.ledger = ledger
         self.known: MemoryCounters[Tally] = MemoryCounters(Tally)
         self.strangers: MemoryCounters[Tally] = MemoryCounters(Tally)
+        self.applicants: MemoryCounters[Tally] = MemoryCounters(Tally)
         self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
 
     def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Header, ...]]:
@@ -94,42 +98,41 @@ class Meter:
             return self.known, name
         address, plan = address_key(identified.admitted.request.address), identified.principal.plan
         # Routes with a plan of their own count apart: who has used up the one can still do the other.
-        return self.strangers, address if plan == "anonymous" else f"{plan} {address}"
+        return (self.strangers, address) if plan == "anonymous" else (self.applicants, f"{plan} {address}")
 
     @property
     def dirty(self) -> int:
-        """Callers whose counts changed; of known ones or of strangers, whichever are more."""
-        return max(self.known.dirty, self.strangers.dirty)
+        """Callers whose counts changed; those of the table in which there are most."""
+        return max(self.known.dirty, self.strangers.dirty, self.applicants.dirty)
 
     def take_dirty(self, callers: int) -> list[CountRow]:
         """Hour and day counts of so many callers that changed, to be written behind; strangers' keys are marked."""
-        strangers = self.strangers.take_dirty(callers)
+        strangers = self.strangers.take_dirty(callers) + self.applicants.take_dirty(callers)
         return self.known.take_dirty(callers) + [
             (STRANGER + key, window, start, used) for key, window, start, used in strangers
         ]
 
     def put_back(self, rows: Iterable[CountRow]) -> None:
         """Rows that could not be written; they are taken again next time."""
-        known, strangers = _parted(rows)
-        self.known.put_back(known)
-        self.strangers.put_back(strangers)
+        for counters, own in self._parted(rows):
+            counters.put_back(own)
 
     def restore(self, rows: Iterable[CountRow]) -> None:
         """Take up what an earlier process counted."""
-        known, strangers = _parted(rows)
-        self.known.restore(known)
-        self.strangers.restore(strangers)
+        for counters, own in self._parted(rows):
+            counters.restore(own)
 
-
-def _parted(rows: Iterable[CountRow]) -> tuple[list[CountRow], list[CountRow]]:
-    known: list[CountRow] = []
-    strangers: list[CountRow] = []
-    for key, window, start, used in rows:
-        if key.startswith(STRANGER):
-            strangers.append((key.removeprefix(STRANGER), window, start, used))
-        else:
-            known.append((key, window, start, used))
-    return known, strangers
+    def _parted(self, rows: Iterable[CountRow]) -> list[tuple[MemoryCounters[Tally], list[CountRow]]]:
+        """Each table with its rows, whose keys are as they are in it."""
+        known: list[CountRow] = []
+        strangers: list[CountRow] = []
+        applicants: list[CountRow] = []
+        for key, window, start, used in rows:
+            name = key.removeprefix(STRANGER)
+            # An address has no space.
+            table = known if name == key else applicants if " " in name else strangers
+            table.append((name, window, start, used))
+        return [(self.known, known), (self.strangers, strangers), (self.applicants, applicants)]
 
 
 async def throttle(identified: Identified, meter: Meter, before: Metered | None = None) -> Metered:
