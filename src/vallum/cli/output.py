@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,13 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+_C1: Final = re.compile(r"[\x7f-\x9f]")
+"""Control characters that JSON does not escape, and some terminals carry out."""
 UNBOUNDED: Final = 100_000
 """Columns: what is read by a program is not folded at the width of a terminal."""
 
 
 def show(value: Any) -> None:
     """One JSON document."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    typer.echo(_C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -31,11 +35,18 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json:
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(_text(row[column])) for column in columns))
+        grid.add_row(*(escape(_visible(_text(row[column]))) for column in columns))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=UNBOUNDED)
     console.print(grid)
+
+
+def _visible(text: str) -> str:
+    """With escapes for what a terminal would carry out or hide: keys of rows are what some client has written."""
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else each.encode("unicode_escape").decode() for each in text])
 
 
 def time_text(seconds: int | None) -> str | None:
