@@ -54,7 +54,7 @@ class Worlds:
 
     def of(self, rules: Iterable[Rule]) -> Iterator[Rights]:
         """The worlds that differ for these rules. Conditions are taken to be independent of each other."""
-        whens = {id(rule.when): rule.when for rule in rules if rule.when is not None}
+        whens = {id(rule.when): rule.when for rule in rules if rule.when is not None and self._is_about(rule)}
         possible = [key for key, when in whens.items() if can_hold(when, self.subject)]
         for count in range(MOST_HOLDING + 1):
             for holding in combinations(possible, count):
@@ -64,6 +64,9 @@ class Worlds:
                         for key, when in whens.items()
                     }
                 )
+
+    def _is_about(self, rule: Rule) -> bool:
+        return any(role is ANYONE or role in self.subject.roles for role in rule.roles)
 
     def _in(self, conditions: Mapping[int, tuple[bool, bool]]) -> Rights:
         world = frozenset(conditions.items())

@@ -46,7 +46,10 @@ def when_words(when: When | None) -> tuple[str, ...]:
 
 
 def constant_words(value: object) -> str:
-    """A constant as SQL would have it. What is not printable is escaped: it could show something else than it says."""
+    """A constant as SQL would have it. What is not printable is escaped, since it could show something else than it says.
+
+    No two constants of a type have the same words.
+    """
     match value:
         case None:
             return "NULL"
@@ -55,7 +58,7 @@ def constant_words(value: object) -> str:
         case enum.Enum():
             return constant_words(value.value)
         case str():
-            return "'" + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in value).replace("'", "''") + "'"
+            return f"'{''.join(map(_shown, value))}'"
         case date() | datetime() | time():
             return f"'{value.isoformat()}'"
         case timedelta():
@@ -68,6 +71,12 @@ def constant_words(value: object) -> str:
             return constant_words(json.dumps(value, ensure_ascii=False, default=str))
         case _:
             return str(value)
+
+
+def _shown(character: str) -> str:
+    if character in "'\\":
+        return character * 2
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
 
 
 def span_words(span: timedelta) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
@@ -55,15 +56,12 @@ def _roles(matrix: Matrix) -> Iterator[Role]:
 
 def _overview(matrix: Matrix) -> Iterator[tuple[str, list[list[tuple[str, bool]]]]]:
     """A row for each resource and endpoint: by role, its actions and whether they are without conditions."""
-    granted = [right for right in matrix.rights if right.granted]
-    for resource in sorted({right.resource for right in granted}):
-        yield (
-            resource,
-            [
-                _cell([right for right in granted if (right.role, right.resource) == (role, resource)])
-                for role in matrix.roles
-            ],
-        )
+    cells: defaultdict[tuple[str, str], list[Right]] = defaultdict(list)
+    for right in matrix.rights:
+        if right.granted:
+            cells[right.resource, right.role].append(right)
+    for resource in sorted({resource for resource, _ in cells}):
+        yield resource, [_cell(cells.get((resource, role), [])) for role in matrix.roles]
 
 
 def _cell(rights: Sequence[Right]) -> list[tuple[str, bool]]:

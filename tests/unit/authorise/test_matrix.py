@@ -294,3 +294,8 @@ def test_its_json_is_what_it_is_read_from() -> None:
     """To the last member, and validated."""
     matrix = matrix_of(general, "sqlite")
     assert MATRIX.validate_json(MATRIX.dump_json(matrix)) == matrix
+
+
+def test_the_store_makes_no_difference() -> None:
+    """Rules read alike on both, whatever their SQL is there."""
+    assert matrix_of(general, "postgresql") == matrix_of(general, "sqlite")

@@ -78,6 +78,7 @@ def test_conditions_in_words(model: Any, expression: Any, words: str) -> None:
         (b"\x00\xff", "x'00ff'"),
         ({"a": [1]}, "'{\"a\": [1]}'"),
         ("O'Hara", "'O''Hara'"),
+        ("a\\nb", "'a\\\\nb'"),
         ("line\nfeed", "'line\\u000afeed'"),
         ("\x1b[2J", "'\\u001b[2J'"),
         ("abc\u202edcb", "'abc\\u202edcb'"),
