@@ -31,7 +31,11 @@ _LIMITS: Final = PostgresLimits()
 _COMMAND_LIMITS: Final = PostgresLimits(connections=1, read_seconds=0, write_seconds=0)
 """Seeding takes as long as it takes."""
 _SERVER: Final = Statement(
-    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery()", ()
+    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery(),"
+    # Grantee 0 is PUBLIC; the schemas are those in which the functions and operators of our statements are looked for.
+    " ARRAY(SELECT n.nspname::text FROM pg_namespace n, aclexplode(n.nspacl) a WHERE a.grantee = 0"
+    " AND a.privilege_type = 'CREATE' AND n.nspname = ANY (current_schemas(false)) ORDER BY 1)",
+    (),
 )
 _SNAPSHOT: Final = Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", ())
 
@@ -70,7 +74,7 @@ class PostgresDatabase:
         """
         try:
             await self._pool.start()
-            ((version, encoding, standby),) = await self.read(_SERVER)
+            ((version, encoding, standby, shared),) = await self.read(_SERVER)
         except Exception as error:
             await self.stop()
             raise refused(error, self._address) from error
@@ -78,6 +82,11 @@ class PostgresDatabase:
             await self.stop()
             mend = "Use PostgreSQL 14 or newer, a primary, and a database made with `createdb -E UTF8 NAME`."
             raise StoreError("database-server", str(self._address), mend)
+        if shared:
+            # A function of theirs that fits an argument better than PostgreSQL's own would run as us (CVE-2018-1058).
+            await self.stop()
+            mend = f"Every role may create functions in it: `REVOKE CREATE ON SCHEMA {shared[0]} FROM PUBLIC`."
+            raise StoreError("database-schema-open", f"{self._address}, schema {shared[0]}", mend)
 
     async def stop(self) -> None:
         """Let what runs come to its end, and disconnect."""

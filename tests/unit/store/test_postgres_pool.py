@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from tests import stores
 from vallum.refusals import BUSY, CONFLICT, QUERY_TIMEOUT, Reason, Refusal
+from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.postgres import PostgresDatabase
 from vallum.store.postgres_address import parse
@@ -148,6 +149,23 @@ async def test_nothing_stays_set_in_a_session(name: str) -> None:
         timeouts = "SELECT current_setting('statement_timeout')"
         assert (await database.read(Statement(timeouts, ())))[0][0] == "1s"
         assert (await database.write(sql(timeouts)))[0][0] == "1s"
+
+
+async def test_a_schema_that_is_open_to_every_role_is_refused() -> None:
+    """CVE-2018-1058: a function of such a role that fits better than PostgreSQL's own runs as us, in any filter."""
+    server = stores.server()
+    found = server.database()
+    for schema in ("public", "postgres"):  # `postgres` is who connects: the search_path is "$user", public
+        server.rows(found, f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        server.rows(found, f"GRANT CREATE ON SCHEMA {schema} TO PUBLIC")
+        with pytest.raises(StoreError, match=f"database-schema-open.*schema {schema}"):
+            await PostgresDatabase(parse(server.url(found)), QUICK).connect()
+        server.rows(found, f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC")
+    server.rows(found, "CREATE SCHEMA elsewhere")
+    server.rows(found, "GRANT CREATE ON SCHEMA elsewhere TO PUBLIC")
+    async with opened(found) as database:
+        assert await database.read(ONE) == [(1,)]
+    server.drop(found)
 
 
 async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> None:
