@@ -21,6 +21,8 @@ def decode(text: str) -> str:
     """
     text = text.replace("+", " ")
     if "%" not in text:
+        if not text.isprintable():  # control characters as they are; all of this is ASCII
+            raise ValueError
         return text
     if _BAD_ESCAPE.search(text):
         raise ValueError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vallum import defaults
 from vallum.refusals import FORM_MALFORMED, Refusal
-from vallum.validate.form import read_form
+from vallum.validate.form import decode, read_form
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20
@@ -58,3 +58,10 @@ def test_the_number_of_parameters() -> None:
 def test_a_parameter_without_a_value() -> None:
     """RFC 6749 §3.2: it is treated as if it were omitted."""
     assert read_form(b"scope=&a=1&b") == {"a": "1"}
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a%00b", "a\nb", "a%0Ab", "a\x7fb", "a%C2%85b"])
+def test_a_control_character_is_refused_encoded_or_not(text: str) -> None:
+    """PostgreSQL takes no NUL: a client's name with one was an error of ours instead of the client's."""
+    with pytest.raises(ValueError, match="^$"):
+        decode(text)
