@@ -14,17 +14,20 @@ import pytest
 from tests.path.small import NOON, Clock, api
 from tests.path.test_audit import verified
 
+from tests import stores
 from vallum.audit import keys
 from vallum.crypto import api_key
 from vallum.declare.accounts import Account
-from vallum.serve.after_restore import Wanted
+from vallum.serve.after_restore import Wanted, end_everything
 from vallum.serve.alone import alone
 from vallum.serve.backup import make_backup
+from vallum.serve.database import command_database
 from vallum.serve.errors import SettingsError
 from vallum.serve.restore import Restored, restore
 from vallum.store import api_keys, migrations, restored, sqlite_copy
 from vallum.store.api_keys import Limits
 from vallum.store.errors import StoreError
+from vallum.store.postgres_address import parse
 from vallum.store.schema import METADATA
 from vallum.store.sqlite import SqliteFile
 from vallum.testing import Client
@@ -60,7 +63,7 @@ def restoring(backup: Path, target: Path, **wanted: Any) -> Restored:
 
 
 @contextlib.contextmanager
-def serving(data: Path, name: str | None, at: float = LATER + 1) -> Iterator[Client]:
+def serving(data: Path, name: str | None, at: float = LATER + 60) -> Iterator[Client]:
     with Client(api, as_=name, data=data, clock=Clock(at)) as client:
         yield client
 
@@ -81,12 +84,15 @@ def test_what_was_written_is_there_and_nobody_is_signed_in(
         assert walt.post("/books", json={"title": "lost"}).status_code == 201
     # A minute later, when every token of then would still be good.
     done = restore(backup, target, Wanted(), NOON + 60)
-    with serving(target, "walt", NOON + 61) as walt:
+    with serving(target, "walt", NOON + 120) as walt:
         refused = walt.get("/books", headers={"authorization": f"Bearer {token}"})
         assert (refused.status_code, refused.json()["code"]) == (401, "credential_invalid")
-        titles = [row["title"] for row in walt.get("/books?limit=100").json()["items"]]
+        page = walt.get("/books?limit=100")
+        assert page.status_code == 200, page.text
+        titles = [row["title"] for row in page.json()["items"]]
         assert ("kept" in titles, "lost" in titles) == (True, False)
         assert walt.get(f"/books?limit=1&after={cursor}").json()["code"] == "cursor_invalid"
+    assert rows(target, "SELECT key FROM vallum_meta WHERE key = 'backup'") == []
     assert done.backup_at == NOON
     assert done.tables["books"] == len(rows(target, "SELECT * FROM books"))
 
@@ -125,13 +131,36 @@ def test_api_keys_are_credentials_and_stay(data: Path, tmp_path: Path, target: P
         assert stranger.get("/hello", headers={"x-api-key": robot}).status_code == 401
 
 
+@pytest.mark.stores(stores.SQLITE, stores.POSTGRESQL)
+def test_a_request_that_was_recorded_before_is_not_accepted_after(data: Path, clock: Clock) -> None:
+    """The backup cannot know its nonce; it is refused by its time, even if the client's clock was ahead by what is granted."""
+    made = api_key.generate()
+    account = Account("robot", frozenset({"writer"}), {}, "default")
+    url = stores.database_of(data)
+    address = None if url is None else parse(url)
+    with command_database(address, data) as database:
+        database.write(api_keys.add(account, made, Limits(), NOON - 10, database.dialect))
+        end_everything(database, data, Wanted(), {}, NOON + 10)
+    with stores.client(api, None, data, clock) as stranger:
+
+        def sent(timestamp: float, number: int) -> int:
+            fresh = {"x-request-timestamp": f"{int(timestamp)}", "x-request-nonce": f"{number:032x}"}
+            return stranger.post("/books", json={"title": "T"}, headers={"x-api-key": made.text, **fresh}).status_code
+
+        clock.now = NOON + 12
+        recorded = (NOON, NOON + 10, NOON + 40, NOON + 41)
+        assert [sent(timestamp, number) for number, timestamp in enumerate(recorded)] == [400, 400, 400, 400]
+        assert sent(NOON + 42, 9) == 201
+        assert sent(NOON + 42, 9) == 409
+
+
 def test_quotas_and_answers_of_then_are_kept(data: Path, tmp_path: Path, target: Path, clock: Clock) -> None:
     """A retry of a write that is in the backup is not carried out twice, and the hour is not given twice."""
     with Client(api, as_="walt", data=data, clock=clock) as walt:
         assert walt.post("/books", json={"title": "kept"}, headers={"idempotency-key": KEY}).status_code == 201
     backup = backed_up(data, tmp_path)
     restore(backup, target, Wanted(), NOON + 60)
-    with serving(target, "walt", NOON + 61) as walt:
+    with serving(target, "walt", NOON + 120) as walt:
         again = walt.post("/books", json={"title": "kept"}, headers={"idempotency-key": KEY})
         assert (again.status_code, again.json()["code"]) == (409, "idempotency_rights_changed")
         assert "r=9998;" in again.headers["ratelimit"]
@@ -145,7 +174,7 @@ def test_the_audit_goes_on_under_a_new_key(data: Path, tmp_path: Path, target: P
     kept = (data / "audit.checkpoint").read_text()
     done = restoring(backed_up(data, tmp_path), target, checkpoints={"of the auditor": kept})
     assert (done.ended.audit.whole, done.ended.audit.entries) == (True, 1)
-    with serving(target, "walt", LATER + 1) as walt:
+    with serving(target, "walt") as walt:
         walt.post("/books", json={"title": "U"})
     report = verified(target, LATER)
     assert (report.faults, report.entries, report.unsealed) == ((), 3, 0)
@@ -193,6 +222,7 @@ def test_a_backup_is_one_file_for_its_owner_without_a_private_key(data: Path, tm
     assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == ["backup.db"]
     assert (made.bytes, made.tables["vallum_api_key"]) == (len(content), 1)
+    assert content[18:20] == b"\x01\x01"  # no write-ahead log (sqlite.org/fileformat.html §1.3.3)
     for secret in (data / "keys").iterdir():
         if secret.name != "audit.jwks":
             assert secret.read_bytes() not in content
@@ -346,6 +376,19 @@ def test_a_restore_that_was_killed_is_begun_again(
     assert (target / ".restoring" / "vallum.db").exists()
     assert restoring(backup, target).ended.accounts > 0
     assert not (target / ".restoring").exists()
+
+
+def test_the_database_comes_last(data: Path, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two names that are given a kill leaves a directory without a database."""
+    backup = backed_up(data, tmp_path)
+    seen = []
+
+    def look(_: Path) -> None:
+        seen.append((target / "vallum.db").exists())
+
+    monkeypatch.setattr("vallum.serve.restore.sync_directory", look)
+    restoring(backup, target)
+    assert seen == [False, False, True]
 
 
 def test_a_backup_of_an_earlier_version_becomes_one_of_this(data: Path, tmp_path: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from vallum.audit.checkpoint import verified
 from vallum.audit.seal import CHECKPOINT
@@ -14,6 +14,8 @@ from vallum.declare.dialect import DialectName
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script
 from vallum.store.sql import Param, each_dialect
+
+T = TypeVar("T")
 
 FILE: Final = "audit.checkpoint"
 _END: Final = each_dialect(  # one statement, one moment: another process may be sealing
@@ -73,6 +75,16 @@ def follow(before: str | None, keys: KeySet, dialect: DialectName) -> Script[str
         if not rows or rows[0][0] != signed.hash:
             raise _replaced()
     return None if text == before else text
+
+
+def upon(before: str | None, keys: KeySet, dialect: DialectName, signing: Script[T]) -> Script[T]:
+    """Run what signs the chain's end, in one transaction with the look at the end that was signed last.
+
+    Raises:
+        StoreError: `audit-replaced`.
+    """
+    yield from follow(before, keys, dialect)
+    return (yield from signing)
 
 
 def _replaced() -> StoreError:

@@ -22,6 +22,7 @@ from vallum.audit.listing import Wanted, entries
 from vallum.audit.operator import Deed, nothing
 from vallum.audit.prune import Pruned, Pruning
 from vallum.audit.prune import prune as pruning
+from vallum.audit.segment import Segment
 from vallum.audit.verify import verify as verifying
 from vallum.audit.verify_file import verify_file
 from vallum.cli.audit_shown import COLUMNS, counted, described, moment, told
@@ -35,7 +36,7 @@ from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.master_key import read_master_key
 from vallum.serve.settings import Settings
 from vallum.store.errors import StoreError
-from vallum.store.ports import CommandDatabase
+from vallum.store.ports import CommandDatabase, Script
 
 commands = typer.Typer(help="What was written and refused, in a chain that shows changes.", no_args_is_help=True)
 
@@ -145,7 +146,10 @@ def prune(
     wanted = Pruning(moment(before, "--before") or 0.0, OPERATOR, request_id())
     portions: list[Pruned] = []
     with database_of(settings) as database:
-        while portion := database.write(lambda: pruning(wanted, signer(key), public, time.time(), database.dialect)):
+        kept, dialect = anchor.kept(settings.data), database.dialect
+        while portion := database.write(
+            lambda: anchor.upon(kept, public, dialect, pruning(wanted, signer(key), public, time.time(), dialect))
+        ):
             portions.append(portion)
         _keep(database, settings, public)
     entries_, last = sum(each.entries for each in portions), portions[-1].last if portions else None
@@ -178,7 +182,7 @@ def rekey(
     with database_of(settings) as database, alone(settings.data):
         made = keys.make(folder, passphrase)
         done(database, lambda _: Deed("audit rekey", "vallum_audit", {"kid": made.kid}), nothing)
-        _seal(database, settings, made)
+        _seal(database, settings, made, as_it_is=True)
         if stolen:
             keys.trust_only(folder, made)
     if as_json:
@@ -188,13 +192,22 @@ def rekey(
         typer.echo(f"Checkpoints are signed by {made.kid}; those of the key before it {before}.")
 
 
-def _seal(database: CommandDatabase, settings: Settings, key: SigningKey) -> str | None:
-    """Seal what is there; the newest checkpoint, kept beside the database too."""
-    public, sign = _public(settings, None), signer(key)
-    while database.write(lambda: seal.batch(sign, public, time.time(), database.dialect)):
+def _seal(database: CommandDatabase, settings: Settings, key: SigningKey, *, as_it_is: bool = False) -> str | None:
+    """Seal what is there; the newest checkpoint, kept beside the database too.
+
+    Args:
+        as_it_is: also upon an end that was not signed.
+    """
+    public, sign, dialect, kept = _public(settings, None), signer(key), database.dialect, anchor.kept(settings.data)
+
+    def script() -> Script[Segment | None]:
+        sealing = seal.batch(sign, public, time.time(), dialect)
+        return (yield from sealing if as_it_is else anchor.upon(kept, public, dialect, sealing))
+
+    while database.write(script):
         pass
     _keep(database, settings, public)
-    return database.write(lambda: seal.newest(database.dialect))
+    return database.write(lambda: seal.newest(dialect))
 
 
 def _key(settings: Settings) -> SigningKey:

@@ -157,8 +157,7 @@ class AuditSealer:
         before, dialect = self._known or anchor.kept(self._data), self._database.dialect
 
         def script() -> Script[tuple[T, str | None]]:
-            yield from anchor.follow(before, self._keys, dialect)
-            done = yield from sign()
+            done = yield from anchor.upon(before, self._keys, dialect, sign())
             return done, (yield from newest(dialect))
 
         done, self._known = await self._database.write(script)

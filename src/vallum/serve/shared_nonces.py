@@ -14,7 +14,7 @@ from typing import Final, final
 from vallum import defaults
 from vallum.pipeline import Journal
 from vallum.refusals import NONCE_REUSED, NONCES_UNAVAILABLE, Refusal
-from vallum.store.nonce_rows import claim_row, forget_old
+from vallum.store.nonce_rows import claim_row, forget_old, present_mark
 from vallum.store.nonces import NonceRow, Nonces
 from vallum.store.ports import Database
 
@@ -32,7 +32,9 @@ class SharedNonces:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to remove rows that nobody asks for any more."""
+        """Begin to remove rows that nobody asks for any more; a restore has left a mark, below which it knows none."""
+        for (floor,) in await self._database.read(present_mark(self._database.dialect)):
+            self.nonces.restore(floor, floor, ())
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:

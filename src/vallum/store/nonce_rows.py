@@ -19,7 +19,7 @@ from typing import Final
 
 from vallum.declare.dialect import DialectName
 from vallum.store.nonces import NonceRow
-from vallum.store.ports import Script
+from vallum.store.ports import Script, Statement
 from vallum.store.sql import Param, Prepared, each_dialect, render, sql
 
 _ROWS: Final[dict[DialectName, tuple[str, str]]] = {
@@ -62,6 +62,12 @@ _OLD: Final[dict[DialectName, Prepared]] = {
     for dialect, clock in _CLOCKS.items()
 }
 _LOAD: Final = each_dialect("SELECT caller, digest, second FROM vallum_nonce")
+_MARK: Final = each_dialect("SELECT mark FROM vallum_mark")
+
+
+def present_mark(dialect: DialectName) -> Statement:
+    """The mark, in at most one row."""
+    return _MARK[dialect].bind({})
 
 
 def take_over(

@@ -18,7 +18,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = make(data)
     with SqliteFile(data / "vallum.db") as file:
         file.write(writing(*map(event, range(1, DENIED))))
-        file.write(writing(event(DENIED, verb="refuse", note='{"code":"forbidden","count":17}'), event(8)))
+        file.write(
+            writing(event(DENIED, verb="refuse", note='{"code":"forbidden","count":17}'), event(8, note="what1?"))
+        )
         assert seal_all(file, key, data / "keys") == 2
         (data / "earlier").write_text(newest(file))
         file.write(writing(*map(event, range(9, 13))))

@@ -78,6 +78,14 @@ def test_a_falsified_segment_is_not_removed(data: Path) -> None:
     assert len(ids(data)) == 14
 
 
+def test_a_segment_that_was_made_older_is_not_removed(data: Path) -> None:
+    """Otherwise retention could be led to remove what is of yesterday."""
+    with tampering(data) as connection:
+        connection.execute("UPDATE vallum_audit_segment SET at = 1 WHERE number = 3")
+    with pytest.raises(StoreError, match="audit-broken: segment 3"):
+        removed(data)
+
+
 def test_a_removal_without_the_key_is_no_retention(data: Path, tmp_path: Path) -> None:
     """Whoever deletes the rows, and even signs a checkpoint with a key of his own, is found out."""
     with tampering(data) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from vallum.audit import keys
 from vallum.audit.checkpoint import Checkpoint, signer
 from vallum.audit.entry import COLUMNS
 from vallum.audit.fault import KINDS
-from vallum.audit.segment import NAMES
+from vallum.audit.segment import NAMES, Segment
 from vallum.store.ports import Script
 from vallum.store.schema import audit, audit_segment
 from vallum.store.sqlite import SqliteFile
@@ -40,6 +41,14 @@ def emptied(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM vallum_meta WHERE key = 'audit_checkpoint'")
 
 
+def preceded(connection: sqlite3.Connection) -> None:
+    """The beginning looks like the middle of a longer chain."""
+    row = connection.execute(f"SELECT {', '.join(NAMES)} FROM vallum_audit_segment WHERE number = 1").fetchone()
+    segment = replace(Segment(*row), previous="ab" * 32)
+    values = (segment.previous, segment.hashed())
+    connection.execute("UPDATE vallum_audit_segment SET previous = ?, hash = ? WHERE number = 1", values)
+
+
 def cut(connection: sqlite3.Connection) -> None:
     """The last segment and all entries from it on."""
     connection.execute("DELETE FROM vallum_audit WHERE id > 8")
@@ -62,6 +71,10 @@ CASES: dict[str, tuple[Tamper, Found]] = {
     "nothing became an empty text": (sql(SET + "note = '' WHERE id = 6"), CHANGED),
     "a text became the same bytes": (sql(SET + "before = CAST(before AS BLOB) WHERE id = 6"), CHANGED),
     "a text that is none": (sql(SET + "note = CAST(x'ff00fe' AS TEXT) WHERE id = 6"), CHANGED),
+    "a question mark became a byte that is none": (
+        sql(SET + "note = CAST(x'7768617431ff' AS TEXT) WHERE id = 8"),
+        [("entry-changed", 2, 8)],
+    ),
     "a text became JSON of another place": (sql(SET + """note = '","id":6' WHERE id = 6"""), CHANGED),
     "a number became a text": (sql(SET + "principal = 17 WHERE id = 6"), CHANGED),
     "the first and the last": (
@@ -165,6 +178,10 @@ CASES: dict[str, tuple[Tamper, Found]] = {
             " FROM vallum_audit_segment WHERE number = 1"
         ),
         [("segment-inserted", 0, None)],
+    ),
+    "the first segment follows another one, and its hash fits": (
+        preceded,
+        [("chain-broken", 1, None), ("chain-broken", 2, None)],
     ),
     # The chain as a whole.
     "the last segment and its entries are removed": (

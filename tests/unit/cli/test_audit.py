@@ -165,6 +165,21 @@ def test_a_chain_from_nothing_is_found_by_what_lies_beside_it(run: Run, place: P
     assert run("audit", "verify", "--checkpoint", "kept").code == 1
 
 
+@pytest.mark.parametrize("command", [["checkpoint"], ["prune", "--before", "2999-01-01"]])
+def test_no_command_signs_a_chain_that_was_not_signed(run: Run, place: Path, command: list[str]) -> None:
+    """A segment that somebody wrote at the end is told, not sealed upon; `rekey` signs it, when that is wanted."""
+    run("user", "add", "ada", "--no-password")
+    run("audit", "checkpoint")
+    tamper(place, "UPDATE vallum_audit_segment SET hash = 'ff' WHERE number = 1")
+    run("user", "add", "bob", "--no-password")
+    said = run("audit", *command)
+    assert (said.code, "audit-replaced" in said.err) == (1, True)
+    assert run("audit", "verify").code == 1
+    (place / "data" / "audit.checkpoint").rename(place / "evidence")
+    assert run("audit", "rekey").code == 0
+    assert run("audit", "checkpoint").code == 0
+
+
 def test_an_export_verifies_without_the_database(run: Run, place: Path, tmp_path: Path) -> None:
     """With the public keys alone; the file is for its owner, and is never written over."""
     run("user", "add", "ada", "--no-password")

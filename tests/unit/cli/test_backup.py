@@ -149,6 +149,7 @@ def test_what_pg_restore_brought_back_is_made_one_of_today(
     subprocess.run([tools / "pg_dump", "--format=custom", f"--file={dump}", url], check=True, timeout=60)
     server("user", "disable", "ada")
     server("audit", "checkpoint")
+    cursors = (tmp_path / "data" / "keys" / "secret").read_bytes()
     subprocess.run([tools / "pg_restore", "--clean", "--if-exists", f"--dbname={url}", dump], check=True, timeout=60)
     said = server("audit", "verify")
     assert (said.code, "chain-truncated" in said.out) == (1, True)
@@ -157,4 +158,5 @@ def test_what_pg_restore_brought_back_is_made_one_of_today(
     assert accounts == {"ada": False, "rita": False, "will": False}
     assert server("audit", "verify").code == 0
     assert len(list((tmp_path / "data").glob("audit.checkpoint.*"))) == 1
+    assert (tmp_path / "data" / "keys" / "secret").read_bytes() != cursors
     assert server("user", "disable", "ada").code == 0
