@@ -63,5 +63,5 @@ def test_a_parameter_without_a_value() -> None:
 @pytest.mark.parametrize("text", ["a\x00b", "a%00b", "a\nb", "a%0Ab", "a\x7fb", "a%C2%85b"])
 def test_a_control_character_is_refused_encoded_or_not(text: str) -> None:
     """PostgreSQL takes no NUL: a client's name with one was an error of ours instead of the client's."""
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         decode(text)
