@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
+
+from sqlalchemy import types
 
 from vallum.audit.event import AuditEvent
 from vallum.audit.write import insert
@@ -13,7 +15,7 @@ from vallum.authorise.rights import Access
 from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import Operation
-from vallum.declare.resource import Resource
+from vallum.declare.resource import Field, Resource
 from vallum.execute.frame import Frame, Moved
 from vallum.execute.shape import (
     epoch_sql,
@@ -27,7 +29,7 @@ from vallum.execute.shape import (
 )
 from vallum.refusals import NOT_FOUND, Refusal
 from vallum.store.ports import Row, Script, Value
-from vallum.store.sql import Part, Prepared, all_of, render, sql
+from vallum.store.sql import Part, Sql, all_of, render, sql
 
 
 @final
@@ -80,12 +82,15 @@ def locate(
         raise Refusal(NOT_FOUND)
     key = ("locate", frame.rights, resource.name, access, tuple(raw))
     prepared = frame.plans.get(
-        key, lambda: _seen_statement(resource, read, access, raw, frame.dialect, hidden_too=False, lock=True)
+        key,
+        lambda: render(
+            seen_sql(resource, read, access, raw, frame.dialect, hidden_too=False, lock=True), frame.dialect
+        ),
     )
     rows = yield prepared.bind(values)
     if not rows:
         raise Refusal(NOT_FOUND)
-    return _seen(rows[0], raw)
+    return seen_of(rows[0], raw)
 
 
 def reread(frame: Frame, resource: Resource, access: Access | None, values: Mapping[str, Value]) -> Script[Seen | None]:
@@ -93,30 +98,33 @@ def reread(frame: Frame, resource: Resource, access: Access | None, values: Mapp
     read = frame.rights.on(resource, Operation.READ)
     key = ("reread", frame.rights, resource.name, access)
     prepared = frame.plans.get(
-        key, lambda: _seen_statement(resource, read, access, (), frame.dialect, hidden_too=True, lock=False)
+        key,
+        lambda: render(seen_sql(resource, read, access, (), frame.dialect, hidden_too=True, lock=False), frame.dialect),
     )
     rows = yield prepared.bind(values)
-    return _seen(rows[0], ()) if rows else None
+    return seen_of(rows[0]) if rows else None
 
 
 def record(
     frame: Frame, resource: Resource, verb: str, seen: Seen, fields: Sequence[str], after: Seen | None
 ) -> Script[None]:
     """Write the audit row in the same transaction."""
-    yield insert(
-        AuditEvent(
-            at=frame.now,
-            request_id=frame.request_id,
-            principal=frame.principal.id,
-            verb=verb,
-            resource=resource.name,
-            row_key=seen.key_json,
-            fields=tuple(fields),
-            before=seen.tag if seen is not after else None,
-            after=None if after is None else after.tag,
-            api_key=frame.principal.key,
-        ),
-        frame.dialect,
+    before = seen.tag if seen is not after else None
+    event = audit_event(frame, resource, verb, fields)
+    found = replace(event, row_key=seen.key_json, before=before, after=None if after is None else after.tag)
+    yield insert(found, frame.dialect)
+
+
+def audit_event(frame: Frame, resource: Resource, verb: str, fields: Sequence[str]) -> AuditEvent:
+    """Who does what, before it is known to which row."""
+    return AuditEvent(
+        at=frame.now,
+        request_id=frame.request_id,
+        principal=frame.principal.id,
+        verb=verb,
+        resource=resource.name,
+        fields=tuple(fields),
+        api_key=frame.principal.key,
     )
 
 
@@ -126,12 +134,13 @@ def key_parts(resource: Resource, key_json: str) -> tuple[Any, ...]:
     return tuple(found[name] for name in resource.key)
 
 
-def _seen(row: Row, raw: Sequence[str]) -> Seen:
+def seen_of(row: Row, raw: Sequence[str] = ()) -> Seen:
+    """From a row of :func:`seen_sql`."""
     sees, key_json, mask = row[1], row[2], row[3]
     return Seen(row[0] if sees else None, key_json, int(mask), dict(zip(raw, row[4:], strict=True)))
 
 
-def _seen_statement(
+def seen_sql(
     resource: Resource,
     read: Access | None,
     access: Access | None,
@@ -140,19 +149,33 @@ def _seen_statement(
     *,
     hidden_too: bool,
     lock: bool,
-) -> Prepared:
-    """Columns: json, sees, key json, mask, then the raw fields."""
+    here: Sql | None = None,
+) -> Sql:
+    """Columns: json, sees, key json, mask, then the raw fields.
+
+    Args:
+        read: what the caller may READ; None for nothing.
+        access: whose mask it is.
+        raw: fields whose values are given as the driver has them, JSON as text.
+        hidden_too: also when the caller may not READ the row.
+        here: which row; the one of the request's key when it is not said.
+    """
     mask = sql("0") if access is None else access.mask()
     key_json = row_json(resource, resource.key, dialect)
-    fields: list[Part] = [field_sql(resource, resource.fields[name], dialect) for name in raw]
-    here = key_condition(resource, dialect)
+    fields: list[Part] = [_raw_sql(resource, resource.fields[name], dialect) for name in raw]
+    here = key_condition(resource, dialect) if here is None else here
     source = table_of(resource, dialect)
     if read is None:
         columns = sql("SELECT NULL, 0, ", key_json, ", ", mask)
-        return render(sql(columns, *(sql(", ", f) for f in fields), " FROM ", source, " WHERE ", here), dialect)
+        return sql(columns, *(sql(", ", f) for f in fields), " FROM ", source, " WHERE ", here)
     sees = sql("CASE WHEN ", visible(read), " THEN 1 ELSE 0 END")
     where = here if hidden_too else all_of([here, visible(read)])
     # Nothing but SQLite's single writer locks there; PostgreSQL names the table whose row is meant.
     locked = sql(where, f" FOR UPDATE OF {source}") if lock and dialect == "postgresql" else where
     names = ordered(resource, read.granted)
-    return render(row_select(resource, read, names, source, locked, dialect, [sees, key_json, mask, *fields]), dialect)
+    return row_select(resource, read, names, source, locked, dialect, [sees, key_json, mask, *fields])
+
+
+def _raw_sql(resource: Resource, field: Field, dialect: DialectName) -> Sql:
+    value = field_sql(resource, field, dialect)
+    return sql("CAST(", value, " AS TEXT)") if isinstance(field.type, types.JSON) else value

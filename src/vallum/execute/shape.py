@@ -103,6 +103,11 @@ def shown(access: Access, name: str, mask: str) -> str:
     return f"{granted} AND ({mask} & {denies}) = {denies}" if denies else granted
 
 
+def holds(access: Access, mask: str) -> str:
+    """SQL: whether any grant holds on a row with that mask."""
+    return f"({mask} & {sum(g.bit for g in access.grants)}) != 0"
+
+
 def row_select(
     resource: Resource,
     access: Access,

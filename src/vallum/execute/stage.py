@@ -13,7 +13,7 @@ from vallum.authenticate.stage import Identified
 from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
 from vallum.declare.document import Document
-from vallum.execute import handlers, writes
+from vallum.execute import at_once, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.filters import FILTER
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values
@@ -21,11 +21,11 @@ from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
 from vallum.execute.once import Result, once
 from vallum.execute.order import AFTER
-from vallum.execute.rows import Seen, key_parts
+from vallum.execute.rows import Seen, key_parts, seen_of
 from vallum.execute.service import ServiceCall
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
-from vallum.store.ports import Database, Principals, Script
+from vallum.store.ports import Database, Principals, Row, Script, Statement, Violation
 from vallum.store.sql import Prepared
 from vallum.store.turns import Turns
 from vallum.throttle.stage import Meter
@@ -144,14 +144,16 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
     frame = frame_of(intent.authorised, execution.dialect, execution.plans)
     database = execution.database
     if isinstance(intent, CreateIntent):
-        result = await _written(intent.idempotency, lambda: _create(frame, intent), frame, execution)
+        result = await _created(intent, frame, execution)
         key = key_parts(intent.resource, result.row_key)
         return Created(intent, key, result.json, result.tag, result.replayed)
     if isinstance(intent, ChangeIntent):
-        seen = await database.write(lambda: _change(frame, intent))
+        row = await _at_once(at_once.change(frame, database.opaque, *intent[1:]), database)
+        seen = await database.write(lambda: writes.change(frame, *intent[1:])) if row is None else seen_of(row)
         return Changed(intent, seen.json, seen.tag)
     if isinstance(intent, RemoveIntent):
-        await database.write(lambda: writes.remove(frame, intent.resource, intent.access, intent.key, intent.if_match))
+        if await _at_once(at_once.removal(frame, database.opaque, *intent[1:]), database) is None:
+            await database.write(lambda: writes.remove(frame, *intent[1:]))
         return Removed(intent)
     result = await _act(intent, frame, execution)
     return Returned(intent, result.json, result.tag, result.replayed)
@@ -232,13 +234,33 @@ async def _written(
         return await execution.database.write(lambda: once(frame, key, write()))
 
 
-def _create(frame: Frame, intent: CreateIntent) -> Script[Result]:
-    seen = yield from writes.create(frame, intent.resource, intent.access, intent.values)
+async def _created(intent: CreateIntent, frame: Frame, execution: Execution) -> Result:
+    _, resource, access, values, key = intent
+    if key is None:
+        database = execution.database
+        row = await _at_once(at_once.creation(frame, database.opaque, resource, access, values), database)
+        if row is not None:
+            return _result(seen_of(row))
+
+    def script() -> Script[Result]:
+        return _result((yield from writes.create(frame, resource, access, values)))
+
+    return await _written(key, script, frame, execution)
+
+
+def _result(seen: Seen) -> Result:
     return Result(seen.json, seen.tag, seen.key_json)
 
 
-def _change(frame: Frame, intent: ChangeIntent) -> Script[Seen]:
-    return writes.change(frame, intent.resource, intent.access, intent.key, intent.values, intent.if_match)
+async def _at_once(statement: Statement | None, database: Database) -> Row | None:
+    """What a write in one statement gave; None when it was not carried out: the script knows why."""
+    if statement is None:
+        return None
+    try:
+        rows = await database.run(statement)
+    except Violation:
+        return None
+    return rows[0] if rows else None
 
 
 async def _serve(intent: ServiceIntent, principals: Principals) -> Served:

@@ -25,11 +25,10 @@ from vallum.execute.violations import refusal_of
 from vallum.execute.written import (
     NEW,
     Assignment,
-    body_assignments,
-    default_assignments,
+    changed_row,
     made_values,
-    server_assignments,
-    written_by,
+    new_row,
+    writing,
 )
 from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Fault, Refusal
 from vallum.store.ports import Script, Violation
@@ -74,7 +73,7 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
 
 def _unheld(grants: Sequence[Grant], body: Mapping[str, Any], mask: int) -> list[Grant]:
     """The grants that have written into a row on which they do not hold."""
-    return [grant for name, grant in written_by(grants).items() if name not in body and not mask & grant.bit]
+    return [grant for grant in writing(grants, body) if not mask & grant.bit]
 
 
 def _inserted(
@@ -108,7 +107,7 @@ def change(
     yield from check_epoch(frame)
     values = frame.key_values(resource, key)
     names = tuple(name for name in resource.fields if name in body)
-    raw = _raw_fields(resource, names)
+    raw = raw_fields(resource, names)
     before = yield from locate(frame, resource, access, values, raw)
     _permit(access, before.mask, names)
     if before.tag is None or not if_match.matches(before.tag):
@@ -185,8 +184,8 @@ def _permit(access: Access, mask: int, names: Sequence[str]) -> None:
         raise Refusal(FORBIDDEN)
 
 
-def _raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
-    """Present values that the change needs: JSON documents to merge into, other parts of composite references."""
+def raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
+    """Present values that a change of these fields needs: JSON documents to merge into, other parts of composite references."""
     documents = {name for name in names if isinstance(resource.fields[name].type, types.JSON)}
     partners = {
         name for r in resource.references if any(n in names for n in r.fields) for name in r.fields if name not in names
@@ -194,21 +193,19 @@ def _raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
     return ordered(resource, documents | partners)
 
 
-def _document(raw: Any) -> Any:
-    """A stored JSON document as Python values; SQLite keeps text."""
-    return json.loads(raw) if isinstance(raw, str) else raw
+def _document(raw: str | None) -> Any:
+    """The text of a stored JSON document as Python values."""
+    return None if raw is None else json.loads(raw)
 
 
 def _insert(
     frame: Frame, resource: Resource, grants: Sequence[Grant], names: tuple[str, ...]
 ) -> tuple[Prepared, tuple[str, ...]]:
     dialect = frame.dialect
-    written = {name: grant.written[name] for name, grant in written_by(grants).items()}
-    assignments = body_assignments(resource, names, dialect) + server_assignments(resource, written, names, dialect)
-    defaults, made = default_assignments(resource, [column for column, _ in assignments], dialect, update=False)
+    assignments, made = new_row(resource, grants, names, dialect)
 
     def build() -> Prepared:
-        return render(_insert_sql(resource, [*assignments, *defaults], dialect), dialect)
+        return render(_insert_sql(resource, assignments, dialect), dialect)
 
     bits = sum(grant.bit for grant in grants)
     return frame.plans.get(("insert", frame.rights, resource.name, names, bits), build), made
@@ -226,15 +223,22 @@ def _insert_sql(resource: Resource, assignments: Sequence[Assignment], dialect: 
 
 def _update(frame: Frame, resource: Resource, names: tuple[str, ...]) -> tuple[Prepared, tuple[str, ...]]:
     dialect = frame.dialect
-    assignments = body_assignments(resource, names, dialect)
-    defaults, made = default_assignments(resource, [column for column, _ in assignments], dialect, update=True)
+    assignments, made = changed_row(resource, names, dialect)
 
     def build() -> Prepared:
-        sets = joined(", ", (sql(f"{column} = ", value) for column, value in [*assignments, *defaults]))
+        sets = joined(", ", (sql(f"{column} = ", value) for column, value in assignments))
         table = table_of(resource, dialect)
         return render(sql(f"UPDATE {table} SET ", sets, " WHERE ", key_condition(resource, dialect)), dialect)
 
     return frame.plans.get(("update", dialect, resource.name, names), build), made
+
+
+def soft_deletion(resource: Resource, dialect: DialectName) -> Sql | None:
+    """`column = instant` instead of a removal; None when rows of this resource are really removed."""
+    if resource.soft_delete is None:
+        return None
+    field = resource.fields[resource.soft_delete]
+    return sql(f"{column_name(field, dialect)} = ", value_param(field, DELETED_AT, dialect))
 
 
 def _delete(frame: Frame, resource: Resource) -> Prepared:
@@ -243,11 +247,9 @@ def _delete(frame: Frame, resource: Resource) -> Prepared:
 
 
 def _remove(frame: Frame, resource: Resource) -> Prepared:
-    if resource.soft_delete is None:
-        return _delete(frame, resource)
     dialect = frame.dialect
-    here = key_condition(resource, dialect)
+    mark = soft_deletion(resource, dialect)
+    if mark is None:
+        return _delete(frame, resource)
     table = table_of(resource, dialect)
-    field = resource.fields[resource.soft_delete]
-    value = value_param(field, DELETED_AT, dialect)
-    return render(sql(f"UPDATE {table} SET {column_name(field, dialect)} = ", value, " WHERE ", here), dialect)
+    return render(sql(f"UPDATE {table} SET ", mark, " WHERE ", key_condition(resource, dialect)), dialect)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement
@@ -41,6 +41,30 @@ def written_by(grants: Sequence[Grant]) -> dict[str, Grant]:
         for name in grant.written:
             found.setdefault(name, grant)
     return found
+
+
+def writing(grants: Sequence[Grant], body: Collection[str]) -> list[Grant]:
+    """The grants whose `set=` writes into a row whose client gives the fields of `body`."""
+    return [grant for name, grant in written_by(grants).items() if name not in body]
+
+
+def new_row(
+    resource: Resource, grants: Sequence[Grant], names: Sequence[str], dialect: DialectName
+) -> tuple[list[Assignment], tuple[str, ...]]:
+    """What an INSERT gives to its columns, and the names of those that :func:`made_values` makes."""
+    written = {name: grant.written[name] for name, grant in written_by(grants).items()}
+    given = body_assignments(resource, names, dialect) + server_assignments(resource, written, names, dialect)
+    defaults, made = default_assignments(resource, [column for column, _ in given], dialect, update=False)
+    return [*given, *defaults], made
+
+
+def changed_row(
+    resource: Resource, names: Sequence[str], dialect: DialectName
+) -> tuple[list[Assignment], tuple[str, ...]]:
+    """The same of an UPDATE."""
+    given = body_assignments(resource, names, dialect)
+    defaults, made = default_assignments(resource, [column for column, _ in given], dialect, update=True)
+    return [*given, *defaults], made
 
 
 def server_assignments(

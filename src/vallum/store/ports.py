@@ -111,6 +111,20 @@ class Database(Protocol):
 
     dialect: DialectName
 
+    @property
+    def opaque(self) -> frozenset[str] | None:
+        """Names in the database behind which more may happen than a statement that writes can see before its end: views,
+        functions, tables with triggers. None where a write is several statements anyway.
+        """
+
+    async def run(self, statement: Statement) -> list[Row]:
+        """Run one statement that writes, in a transaction of its own.
+
+        Raises:
+            Violation: nothing is written.
+            Refusal: QUERY_TIMEOUT, BUSY.
+        """
+
     async def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT on a consistent snapshot.
 

@@ -20,9 +20,10 @@ from vallum.store import migrations, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.postgres_address import Address
-from vallum.store.postgres_connection import OLDEST_SERVER, busy, connect, is_lost, refused, tls_of
+from vallum.store.postgres_catalog import opaque_names
+from vallum.store.postgres_connection import OLDEST_SERVER, busy, connect, refused, tls_of
 from vallum.store.postgres_limits import PostgresLimits
-from vallum.store.postgres_pool import Lent, Pool
+from vallum.store.postgres_pool import Pool
 from vallum.store.postgres_transaction import Again, Transactions
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class PostgresDatabase:
     def __init__(self, address: Address, limits: PostgresLimits = _LIMITS) -> None:
         self._address = address
         self._limits = limits
+        self.opaque: frozenset[str] | None = None
         self._pool = Pool(partial(connect, address, tls_of(address), limits), limits)
         self._threads = ThreadPoolExecutor(limits.connections, thread_name_prefix="vallum-handler")
         self._transactions = Transactions(self._pool, self._threads, limits)
@@ -62,6 +64,7 @@ class PostgresDatabase:
         await self.connect()
         try:
             migrations.check(await self.write(migrations.version), str(self._address))
+            self.opaque = await opaque_names(self.read)
         except BaseException:
             await self.stop()
             raise
@@ -104,13 +107,25 @@ class PostgresDatabase:
             try:
                 rows: list[Row] = await lent.connection.fetch(statement.text, *statement.arguments)
             except BaseException as error:  # noqa: BLE001  # it is raised below
-                lost = self._is_lost(lent, error)
+                lost = self._pool.give_up(lent, error)
                 if not (lost and again):
                     lent.surface(error)
             else:
                 self._pool.release(lent)
                 return rows
         raise busy()  # never: the second failure is told
+
+    async def run(self, statement: Statement) -> list[Row]:
+        """Run one statement that writes, in a transaction of its own.
+
+        Raises:
+            Violation: nothing is written.
+            Refusal: QUERY_TIMEOUT, BUSY.
+        """
+        for _ in range(self._limits.attempts):
+            with contextlib.suppress(Again):
+                return await self._transactions.run_one(statement)
+        raise busy()
 
     async def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in one transaction.
@@ -148,17 +163,6 @@ class PostgresDatabase:
         """Its present epoch, or None when it is unknown or disabled."""
         rows = await self.read(principals.epoch(name, "postgresql"))
         return rows[0][0] if rows else None
-
-    def _is_lost(self, lent: Lent, error: BaseException) -> bool:
-        """Give the connection of a failed read back, and say whether that was what failed."""
-        lost = not lent.overdue and is_lost(error, closed=lent.connection.is_closed())
-        if lost:
-            self._pool.expire()
-        if lost or not isinstance(error, Exception):  # cancelled: what runs in the server is to be cancelled too
-            self._pool.discard(lent)
-        else:
-            self._pool.release(lent)
-        return lost
 
 
 @final

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any, Final, NoReturn, final
 
 from vallum.refusals import Refusal
-from vallum.store.postgres_connection import busy, meaning
+from vallum.store.postgres_connection import busy, is_lost, meaning
 from vallum.store.postgres_limits import PostgresLimits
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,17 @@ class Pool:
                 waiting.set_result(lent)
                 return
         self._idle.append(lent)
+
+    def give_up(self, lent: Lent, error: BaseException) -> bool:
+        """Give it back after a statement, outside a transaction, failed; whether it was the connection that failed."""
+        lost = not lent.overdue and is_lost(error, closed=lent.connection.is_closed())
+        if lost:
+            self.expire()
+        if lost or not isinstance(error, Exception):  # cancelled: what runs in the server is to be cancelled too
+            self.discard(lent)
+        else:
+            self.release(lent)
+        return lost
 
     def discard(self, lent: Lent) -> None:
         """Close it, which ends what runs on it in the server too, and let another take its place."""

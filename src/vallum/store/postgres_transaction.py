@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar, final
 
-from vallum.store.ports import Script, Statement, WithSession
+from vallum.store.ports import Row, Script, Statement, WithSession
 from vallum.store.postgres_connection import begins_anew, is_lost
 from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.postgres_pool import Lent, Pool
@@ -66,6 +66,25 @@ class Transactions:
             raise
         self._pool.release(lent)
         return outcome
+
+    async def run_one(self, statement: Statement) -> list[Row]:
+        """Run a statement that is a transaction of its own. Lost on its way, nobody knows what became of it.
+
+        Raises:
+            Again: it is undone and may be run again.
+            Violation, Refusal: nothing is written.
+        """
+        lent = await self._pool.acquire(self._limits.read_seconds)
+        try:
+            rows: list[Row] = await lent.connection.fetch(statement.text, *statement.arguments)
+        except BaseException as error:
+            if begins_anew(error):
+                self._pool.release(lent)
+                raise Again from error
+            self._pool.give_up(lent, error)
+            lent.surface(error)
+        self._pool.release(lent)
+        return rows
 
     async def _undo(self, lent: Lent, running: _Running, error: BaseException) -> None:
         """Roll back; a connection in an unclear state is not used again, and the server rolls back when it is closed."""

@@ -59,8 +59,19 @@ class SqliteDatabase:
         await self._writer.stop()
         self._reader.close()
 
+    @property
+    def opaque(self) -> None:
+        """SQLite has no statement that writes and goes on."""
+
     def read(self, statement: Statement) -> Coroutine[Any, Any, list[Row]]:
         return self._reader.read(statement)
+
+    def run(self, statement: Statement) -> Coroutine[Any, Any, list[Row]]:
+        def script() -> Script[list[Row]]:
+            rows: list[Row] = yield statement
+            return rows
+
+        return self._writer.write(script)
 
     def write(self, script: Callable[[], Script[T]]) -> Coroutine[Any, Any, T]:
         return self._writer.write(script)

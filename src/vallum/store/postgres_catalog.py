@@ -1,0 +1,34 @@
+"""What the catalogue of a PostgreSQL database says about its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from vallum.store.ports import Row, Statement
+
+Read = Callable[[Statement], Awaitable[Sequence[Row]]]
+
+_OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema')"
+# A trigger or rule on a partition is one of its table; the triggers behind foreign keys are internal, and those that
+# move rows of other tables count for the table that they begin at.
+_OPAQUE: Final = Statement(
+    f"""
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind NOT IN ('r', 'p', 'i', 'I', 'S', 't', 'c')
+    UNION SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_OURS}
+    UNION SELECT c.relname FROM pg_trigger t JOIN pg_class c
+      ON c.oid = COALESCE(pg_partition_root(t.tgrelid)::oid, t.tgrelid) WHERE NOT t.tgisinternal
+    UNION SELECT c.relname FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n
+      ON n.oid = c.relnamespace WHERE {_OURS}
+    UNION SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid
+      WHERE k.contype = 'f' AND k.confupdtype NOT IN ('a', 'r')
+    UNION SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.relkind = 'r'
+    """,
+    (),
+)
+
+
+async def opaque_names(read: Read) -> frozenset[str]:
+    """See `ports.Database.opaque`. Asked at start: what is made later counts from the next start on."""
+    return frozenset([name for (name,) in await read(_OPAQUE)])
