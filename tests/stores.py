@@ -29,6 +29,10 @@ from sqlalchemy.orm import Session
 
 from vallum.declare.app import API
 from vallum.serve.files import DATABASE_FILE
+from vallum.store.ports import CommandDatabase, Script, Statement
+from vallum.store.postgres import PostgresCommands
+from vallum.store.postgres_address import parse
+from vallum.store.sqlite import SqliteFile
 from vallum.testing import Client, create_database
 
 T = TypeVar("T")
@@ -210,12 +214,72 @@ def client(
     return Client(api, as_, data, clock, database_of(data), fresh=fresh)
 
 
+@final
+class Opened:
+    """The database behind a data directory, for what an operator does. Texts and scripts may be those for SQLite."""
+
+    def __init__(self, data: Path) -> None:
+        url = database_of(data)
+        self._numbered = url is not None
+        self._database: CommandDatabase = (
+            SqliteFile(data / DATABASE_FILE) if url is None else PostgresCommands(parse(url))
+        )
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def read(self, statement: Statement) -> list[Any]:
+        """Run one SELECT."""
+        return [tuple(row) for row in self._database.read(self._translated(statement))]
+
+    def write(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script in a transaction of its own."""
+
+        def translated() -> Script[T]:
+            running = script()
+            try:
+                request = next(running)
+                while True:
+                    try:
+                        answer = yield self._translated(request) if isinstance(request, Statement) else request
+                    except Exception as error:  # noqa: BLE001  # the script decides
+                        request = running.throw(error)
+                    else:
+                        request = running.send(answer)
+            except StopIteration as stop:
+                outcome: T = stop.value
+                return outcome
+
+        return self._database.write(translated)
+
+    def _translated(self, statement: Statement) -> Statement:
+        return statement._replace(text=numbered(statement.text)) if self._numbered else statement
+
+
+def opened(data: Path) -> Opened:
+    """See there."""
+    return Opened(data)
+
+
+def change(data: Path, script: Callable[[], Script[T]]) -> T:
+    """What an operator's command does, over a connection of its own."""
+    with opened(data) as database:
+        return database.write(script)
+
+
+def numbered(text: str) -> str:
+    """`?` as PostgreSQL writes it."""
+    numbers = itertools.count(1)
+    return "".join(f"${next(numbers)}" if part == "?" else part for part in text)
+
+
 def rows(data: Path, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
     """Of one statement on the database behind a data directory, committed. Arguments stand as `?`."""
     url = database_of(data)
     if url is not None:
-        numbers = itertools.count(1)
-        numbered = "".join(f"${next(numbers)}" if part == "?" else part for part in text)
-        return server().rows(name_of(url), numbered, *arguments)
+        return server().rows(name_of(url), numbered(text), *arguments)
     with closing(sqlite3.connect(data / DATABASE_FILE)) as connection, connection:
         return connection.execute(text, arguments).fetchall()

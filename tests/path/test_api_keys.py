@@ -14,6 +14,7 @@ from tests.path.small import Clock
 from tests.path.small import api as library_api
 from tests.path.test_authenticate import assert_invalid, change, comparable, scope
 
+from tests import stores
 from vallum import API, READ, allow, defaults, when
 from vallum.crypto import api_key
 from vallum.crypto.api_key import NewKey
@@ -22,7 +23,6 @@ from vallum.serve.wire import build_service
 from vallum.store import api_keys, principals
 from vallum.store.api_keys import ApiKeys, Limits, StoredKey
 from vallum.store.ports import Statement
-from vallum.store.sqlite import SqliteFile
 from vallum.testing import Answer, Client, Failures, _place, create_database
 
 DAY = 86_400
@@ -77,7 +77,7 @@ def wrong_secret(key: NewKey) -> str:
 
 def last_used(data: Path) -> int | None:
     """As the store has it."""
-    with SqliteFile(data / "vallum.db") as file:
+    with stores.opened(data) as file:
         seconds: int | None = file.read(Statement("SELECT last_used FROM vallum_api_key", ()))[0][0]
         return seconds
 
@@ -121,7 +121,7 @@ def test_what_a_key_did_is_recorded_with_the_key(
             == 200
         )
     client("walt").post("/books", json={"title": "Heath"})
-    with SqliteFile(data / "vallum.db") as file:
+    with stores.opened(data) as file:
         rows = file.read(Statement("SELECT verb, resource, principal, api_key FROM vallum_audit ORDER BY id", ()))
     of_old, of_new = ("press", old.identifier), ("press", new.identifier)
     done = [("create", "books"), ("act", "/books/{id}/publish"), ("change", "books")]
@@ -293,7 +293,7 @@ def test_a_known_key_is_verified_again_after_a_minute(stranger: Client, add: Add
     """Should the store lose the key without an epoch (a restored backup), it ends then."""
     key = add()
     assert shown(stranger, key.text).status_code == 200
-    with SqliteFile(data / "vallum.db") as file:
+    with stores.opened(data) as file:
         file.write(lambda: (yield Statement("DELETE FROM vallum_api_key", ())))
     clock.forward(defaults.TOKEN_RECHECK_SECONDS - 0.1)
     assert shown(stranger, key.text).status_code == 200
@@ -521,7 +521,7 @@ def test_the_last_use_is_written_behind_once_a_minute(stranger: Client, add: Add
         assert shown(stranger, key.text).status_code == 200
         flush(stranger)
         assert last_used(data) == start + expected
-    with SqliteFile(data / "vallum.db") as file:
+    with stores.opened(data) as file:
         assert file.read(principals.epoch("robot", "sqlite")) == [(1,)]
 
 

@@ -19,6 +19,7 @@ from tests.path.conftest import As
 from tests.path.small import NOON, Clock, api
 from tests.path.test_authenticate import change, comparable, scope
 
+from tests import stores
 from vallum import defaults
 from vallum.crypto import api_key
 from vallum.crypto.api_key import NewKey
@@ -27,7 +28,6 @@ from vallum.pipeline import answer
 from vallum.store import api_keys, principals
 from vallum.store.api_keys import ApiKeys, Limits, StoredKey
 from vallum.store.ports import Statement
-from vallum.store.sqlite import SqliteFile
 from vallum.store.sqlite_reader import SqliteReader
 from vallum.testing import Answer, Client
 from vallum.testing.wire import receiver, scope_of
@@ -352,7 +352,7 @@ def test_a_revocation_during_the_request_counts(scene: Scene, monkeypatch: pytes
 
     monkeypatch.setattr(ApiKeys, "find", slow)
     assert scene.show(scene.key.text).status_code == 401
-    with SqliteFile(scene.data / "vallum.db") as file:
+    with stores.opened(scene.data) as file:
         assert file.read(Statement("SELECT last_used FROM vallum_api_key", ())) == [(None,)]
 
 

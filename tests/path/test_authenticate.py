@@ -14,6 +14,7 @@ from tests.path.conftest import As
 from tests.path.small import NOON, Clock
 from tests.unit.crypto.forging import encode, forge
 
+from tests import stores
 from vallum import defaults
 from vallum.audit.keys import PRIVATE_FILE
 from vallum.crypto import jws, signing_key
@@ -22,7 +23,6 @@ from vallum.crypto.signing_key import SigningKey
 from vallum.serve import keyring
 from vallum.store import principals
 from vallum.store.ports import Principal
-from vallum.store.sqlite import SqliteFile
 from vallum.testing import ORIGIN, Answer, Client
 
 ISSUED = int(NOON)
@@ -36,8 +36,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 def change(data: Path, script: Callable[[], Any]) -> None:
     """What an operator's command does, over a connection of its own."""
-    with SqliteFile(data / "vallum.db") as file:
-        file.write(script)
+    stores.change(data, script)
 
 
 def key_of(data: Path) -> SigningKey:
@@ -622,7 +621,7 @@ def scope(path: str, headers: list[tuple[bytes, bytes]], address: str) -> dict[s
 
 def test_a_key_revoked_while_its_token_is_verified_is_not_remembered(data: Path, clock: Clock) -> None:
     """The keys are read again after the account: a revocation in between counts, though the epoch is already new."""
-    with Client(small.api, as_="rita", data=data, clock=clock) as client:
+    with stores.client(small.api, "rita", data, clock) as client:
         authenticator = client.service.pipeline.authenticator
         token, load = client.token, authenticator.principals.load
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,26 +15,27 @@ from tests.path.small import NOON, Clock
 from tests.path.test_authenticate import change, comparable, key_of
 from tests.path.test_authenticate import scope as asgi_scope
 
+from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, allow
 from vallum.crypto import access_token
 from vallum.store import principals
-from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing import ORIGIN, Answer, Client
 from vallum.testing.wire import freshness
 
 HOUR = 3600
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def projects(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     data = tmp_path_factory.mktemp("projects") / "data"
-    create_database(general.api, data, seed=general.seed, clock=lambda: NOON - 86_400)
+    stores.create(general.api, data, seed=general.seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
 @pytest.fixture
 def office(projects: Path, tmp_path: Path) -> Path:
     """The second application's data, for this test."""
-    return shutil.copytree(projects, tmp_path / "office")
+    return stores.copied(projects, tmp_path / "office")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from tests.general.app import api, number, seed
 from tests.path.small import NOON
 
-from vallum.testing import Client, create_database
+from tests import stores
 
 CALLERS = ("mia", "otto", "mona", "alex", "lena", None)
 BRIDGE, DIG, MIA = number(20), number(31), number(10)
@@ -97,9 +96,9 @@ Copy = Callable[[], Path]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     data = tmp_path_factory.mktemp("general") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON)
+    stores.create(api, data, seed=seed, clock=lambda: NOON, store=store)
     return data
 
 
@@ -111,7 +110,7 @@ def copy(filled: Path, tmp_path: Path) -> Copy:
     def fresh() -> Path:
         nonlocal made
         made += 1
-        return shutil.copytree(filled, tmp_path / f"data-{made}")
+        return stores.copied(filled, tmp_path / f"data-{made}")
 
     return fresh
 
@@ -121,7 +120,7 @@ def test_each_caller_meets_what_the_table_says(copy: Copy, method: str, path: st
     """401 without a credential, 403 where no rule of the roles allows it ever, 404 for rows that are not seen."""
     found = []
     for name in CALLERS:
-        with Client(api, name, copy(), lambda: NOON) as caller:
+        with stores.client(api, name, copy(), lambda: NOON) as caller:
             found.append(str(caller.request(method, path).status_code))
     assert found == statuses
 
@@ -131,7 +130,7 @@ def test_any_other_method_is_405_with_the_methods_of_the_caller(copy: Copy, path
     """`Allow` has what this caller's roles allow at this moment, OPTIONS included; never what others may."""
     data = copy()
     for name, allowed in zip(CALLERS[:-1], allows, strict=True):
-        with Client(api, name, data, lambda: NOON) as caller:
+        with stores.client(api, name, data, lambda: NOON) as caller:
             for method in OTHERS:
                 answer = caller.request(method, path)
                 assert answer.status_code == 405

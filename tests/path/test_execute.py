@@ -3,73 +3,88 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import pytest
 from tests.path.small import NOON, Clock
 from tests.path.works import api, number, seed
 
+from tests import stores
 from vallum.execute import rows as execute_rows
 from vallum.store.ports import Statement
+from vallum.store.postgres import PostgresDatabase
+from vallum.store.postgres_transaction import _Running
 from vallum.store.sqlite import SqliteDatabase
 from vallum.store.sqlite_transaction import Transactions
-from vallum.testing import Answer, Client, create_database
+from vallum.testing import Answer, Client
 
 As = Callable[[str], Client]
 
+BEHIND = (
+    "vallum_window",
+    "DELETE FROM vallum_idempotency",
+    "vallum_meta",
+    "vallum_audit_segment",
+    "vallum_audit WHERE",
+)
+"""What a service does by itself now and then: counters, sweeping, sealing."""
+
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """The data directory that every test copies."""
     data = tmp_path_factory.mktemp("works") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
 @pytest.fixture
 def data(filled: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own."""
-    return copytree(filled, tmp_path / "data")
+    return stores.copied(filled, tmp_path / "data")
 
 
 @pytest.fixture
 def client(data: Path) -> Iterator[As]:
     """`client("cleo")`."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=Clock()))
+        yield lambda name: stack.enter_context(stores.client(api, name, data, Clock()))
 
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The text of each statement that the store runs, reads and writes."""
     seen: list[str] = []
-    read, answer = SqliteDatabase.read, Transactions._answer
 
-    async def spied(self: SqliteDatabase, statement: Statement) -> Any:
-        seen.append(statement.text)
-        return await read(self, statement)
+    def note(request: Any) -> None:
+        text = str(getattr(request, "text", "session"))
+        if not any(word in text for word in BEHIND):
+            seen.append(text)
 
-    def answered(self: Transactions, request: Any) -> Any:
-        text = str(getattr(request, "text", ""))
-        if "vallum_window" not in text and "DELETE FROM vallum_idempotency" not in text:  # written behind
-            seen.append(getattr(request, "text", "session"))
-        return answer(self, request)
-
-    monkeypatch.setattr(SqliteDatabase, "read", spied)
-    monkeypatch.setattr(Transactions, "_answer", answered)
+    for database, method in ((SqliteDatabase, "read"), (PostgresDatabase, "read"), (PostgresDatabase, "run")):
+        _spied(monkeypatch, database, method, note)
+    for runner in (Transactions, _Running):
+        _spied(monkeypatch, runner, "_answer", note)
     return seen
+
+
+def _spied(monkeypatch: pytest.MonkeyPatch, cls: type[Any], method: str, note: Callable[[Any], None]) -> None:
+    original = getattr(cls, method)
+
+    def spied(self: Any, request: Any) -> Any:
+        note(request)
+        return original(self, request)
+
+    monkeypatch.setattr(cls, method, spied)
 
 
 def rows(data: Path, text: str) -> list[Any]:
     """What the file holds, read past everything."""
-    with closing(sqlite3.connect(data / "vallum.db")) as connection:
-        return connection.execute(text).fetchall()
+    return stores.rows(data, text)
 
 
 def audit(data: Path) -> list[Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from shutil import copytree
 from typing import Any, Final
 
 import pytest
@@ -19,8 +17,9 @@ from tests.path.deeds import DEEDS, HIDDEN, api
 from tests.path.small import NOON, Clock
 from tests.path.works import Base, Desk, Drawer, Room, Slot, number, seed
 
+from tests import stores
 from vallum import Call, Conflict
-from vallum.testing import Answer, Client, create_database
+from vallum.testing import Answer, Client
 
 As = Callable[[str], Client]
 
@@ -28,31 +27,30 @@ ROOMS: Final = Base.metadata.tables["rooms"]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """The data directory that every test copies."""
     data = tmp_path_factory.mktemp("deeds") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
 @pytest.fixture
 def data(filled: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own."""
-    return copytree(filled, tmp_path / "data")
+    return stores.copied(filled, tmp_path / "data")
 
 
 @pytest.fixture
 def client(data: Path) -> Iterator[As]:
     """`client("cleo")`."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=Clock()))
+        yield lambda name: stack.enter_context(stores.client(api, name, data, Clock()))
     DEEDS.clear()
 
 
 def rows(data: Path, statement: str) -> list[Any]:
     """What the file holds, read past everything."""
-    with closing(sqlite3.connect(data / "vallum.db")) as connection:
-        return connection.execute(statement).fetchall()
+    return stores.rows(data, statement)
 
 
 def audit(data: Path) -> list[Any]:

@@ -11,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from shutil import copytree
 from typing import Any, Final
 
 import pytest
@@ -22,9 +21,10 @@ from tests.path.small import NOON, Clock
 from tests.path.test_authenticate import change
 from tests.unit.serve.served import ROOT
 
+from tests import stores
 from vallum import Conflict, defaults
 from vallum.store import idempotency, principals
-from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing import ORIGIN, Answer, Client
 from vallum.testing.wire import scope_of
 
 As = Callable[[str | None], Client]
@@ -35,24 +35,24 @@ DAY: Final = 86_400
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """The data directory that every test copies."""
     data = tmp_path_factory.mktemp("orders") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - DAY)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - DAY, store=store)
     return data
 
 
 @pytest.fixture
 def data(filled: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own."""
-    return copytree(filled, tmp_path / "data")
+    return stores.copied(filled, tmp_path / "data")
 
 
 @pytest.fixture
 def client(data: Path, clock: Clock) -> Iterator[As]:
     """`client("bea")`."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=clock))
+        yield lambda name: stack.enter_context(stores.client(api, name, data, clock))
     DEEDS.clear()
 
 
@@ -64,8 +64,7 @@ def bea(client: As) -> Client:
 
 def rows(data: Path, text: str) -> list[Any]:
     """What the file holds, read past everything."""
-    with closing(sqlite3.connect(data / "vallum.db")) as connection:
-        return connection.execute(text).fetchall()
+    return stores.rows(data, text)
 
 
 def made(data: Path) -> int:
@@ -101,14 +100,14 @@ def code(found: Answer) -> tuple[int, str]:
 
 def test_a_repeated_create_makes_one_row(data: Path, clock: Clock) -> None:
     """Status, body, Location and ETag come again to the byte, after a restart too; one row, one audit row."""
-    with Client(api, as_="bea", data=data, clock=clock) as bea:
+    with stores.client(api, "bea", data, clock) as bea:
         first = order(bea)
         assert first.status_code == 201
         assert first.headers["location"] == "https://testserver/orders/4"
         clock.forward(60)
         assert replayed(order(bea), first)
         assert bea.get("/orders/4").headers["etag"] == first.headers["etag"]
-    with Client(api, as_="bea", data=data, clock=clock) as restarted:
+    with stores.client(api, "bea", data, clock) as restarted:
         assert replayed(order(restarted), first)
     assert made(data) == 1
     assert rows(data, "SELECT verb FROM vallum_audit") == [("create",)]
@@ -288,7 +287,7 @@ def test_what_is_over_is_dropped_in_portions(bea: Client, data: Path, clock: Clo
 def test_the_loop_drops_by_itself(data: Path, clock: Clock, monkeypatch: Any) -> None:
     """A server that is left alone forgets, too; one failure does not end it."""
     monkeypatch.setattr(defaults, "COUNTER_FLUSH_SECONDS", 0.01)
-    with Client(api, as_="bea", data=data, clock=clock) as bea:
+    with stores.client(api, "bea", data, clock) as bea:
         order(bea)
         failed: list[str] = []
         forget = idempotency.forget
@@ -647,7 +646,7 @@ def test_killed_between_commit_and_answer(data: Path, clock: Clock) -> None:
     died("before the answer", data)
     clock.forward(5)  # timestamps of the last moments before a crash are refused
     assert made(data) == 1
-    with Client(api, as_="bea", data=data, clock=clock) as bea:
+    with stores.client(api, "bea", data, clock) as bea:
         again = order(bea, "crash")
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
         assert again.content == bea.get(again.headers["location"].removeprefix("https://testserver")).content
@@ -659,7 +658,7 @@ def test_killed_inside_the_transaction(data: Path, clock: Clock) -> None:
     died("inside", data)
     clock.forward(5)
     DEEDS["die"] = lambda *_: "lives"
-    with Client(api, as_="bea", data=data, clock=clock) as bea:
+    with stores.client(api, "bea", data, clock) as bea:
         again = bea.post("/do", json={"deed": "die"}, headers={"idempotency-key": "crash"})
         assert (again.json(), "idempotent-replayed" in again.headers) == ("lives", False)
     DEEDS.clear()

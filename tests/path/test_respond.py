@@ -16,11 +16,12 @@ from tests.path.small import NOON, Clock
 from tests.path.test_authenticate import CHALLENGE, METADATA
 from tests.path.works import Room, seed
 
+from tests import stores
 from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Plan, allow
 from vallum.declare.route import ErrorForm
 from vallum.refusals import QUERY_INVALID, REASONS, Fault, Reason, Refusal
 from vallum.respond.stage import refuse
-from vallum.testing import Answer, Client, Headers, create_database
+from vallum.testing import Answer, Client, Headers
 
 As = Callable[[str | None], Client]
 
@@ -68,10 +69,10 @@ HARDENING: Final = {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """One directory for all: no test counts rows."""
     data = tmp_path_factory.mktemp("answers") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
@@ -79,7 +80,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(data: Path) -> Iterator[As]:
     """`client("cleo")`."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data, clock=Clock()))
+        yield lambda name: stack.enter_context(stores.client(api, name, data, Clock()))
 
 
 def failed(client: Client, method: str = "GET", path: str = "/boom") -> Answer:

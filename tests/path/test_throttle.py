@@ -14,6 +14,7 @@ from tests.path.conftest import As
 from tests.path.small import NOON, Clock, api
 from tests.path.test_authenticate import change, scope, shown, signed
 
+from tests import stores
 from vallum.store import principals
 from vallum.store.memory import MemoryCounters
 from vallum.testing import Answer, Client
@@ -357,12 +358,12 @@ def test_a_changed_caller_is_counted_once_for_the_request_that_finds_it_out(
 def test_counts_outlive_the_service(data: Path, clock: Clock) -> None:
     """Stopped and started again, hour and day go on where they were, for accounts and strangers."""
     for _ in range(3):
-        with Client(api, "tim", data, clock) as tim, Client(api, None, data, clock) as stranger:
+        with stores.client(api, "tim", data, clock) as tim, stores.client(api, None, data, clock) as stranger:
             for caller in (tim, stranger):
                 for _ in range(2):
                     assert caller.get("/hello").status_code == 200
         clock.forward(1)
-    with Client(api, "tim", data, clock) as tim, Client(api, None, data, clock) as stranger:
+    with stores.client(api, "tim", data, clock) as tim, stores.client(api, None, data, clock) as stranger:
         refused(tim.get("/hello"), "hour", retry=HOUR - 3)
         refused(stranger.get("/hello"), "hour", retry=HOUR - 3)
         clock.now = NOON + HOUR

@@ -15,6 +15,7 @@ import pytest
 from tests.path.small import NOON, Clock
 from tests.path.wide import FILTERED, ROWS, api, seed, stream, texts
 
+from tests import stores
 from vallum import defaults
 from vallum.testing import Answer, Client, create_database
 
@@ -25,10 +26,10 @@ JSON: Final = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """One directory for all: these tests leave no row behind, or take their own."""
     data = tmp_path_factory.mktemp("wide") / "data"
-    create_database(api, data, seed=seed, clock=lambda: NOON - 86_400)
+    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
     return data
 
 
@@ -40,7 +41,7 @@ def client(data: Path) -> Iterator[As]:
 
         def of(name: str | None) -> Client:
             if name not in made:
-                made[name] = stack.enter_context(Client(api, as_=name, data=data, clock=Clock()))
+                made[name] = stack.enter_context(stores.client(api, name, data, Clock()))
             return made[name]
 
         yield of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
+from tests.stores import pytest_generate_tests as pytest_generate_tests
+from tests.stores import store as store
 
 from school import api
 from school.models import (
@@ -26,7 +27,8 @@ from school.models import (
     Term,
     Topic,
 )
-from vallum.testing import Client, create_database
+from tests import stores
+from vallum.testing import Client
 
 TODAY = datetime.now(UTC).date()
 ACCOUNTS = {
@@ -135,21 +137,21 @@ def texts() -> list[object]:
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """The data directory that every test copies."""
     data = tmp_path_factory.mktemp("school") / "data"
-    create_database(api, data, seed=fill)
+    stores.create(api, data, seed=fill, store=store)
     return data
 
 
 @pytest.fixture
 def data(filled: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own."""
-    return shutil.copytree(filled, tmp_path / "data")
+    return stores.copied(filled, tmp_path / "data")
 
 
 @pytest.fixture
 def client(data: Path) -> Iterator[Callable[[str | None], Client]]:
     """`client("teacher-1")` calls the API as that account, `client(None)` without a credential."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(api, as_=name, data=data))
+        yield lambda name: stack.enter_context(stores.client(api, name, data))

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests import stores
 from vallum.crypto import api_key
 from vallum.declare.accounts import Account
 from vallum.store import api_keys
 from vallum.store.api_keys import Limits
-from vallum.store.sqlite import SqliteFile
 from vallum.testing import Client
 
 Calling = Callable[[str | None], Client]
@@ -70,7 +70,7 @@ def test_a_program_reads_what_is_published(data: Path, client: Calling) -> None:
     """With an API key of the plan `reader`: the articles that are out, no author, a thousand an hour; nothing else at all."""
     key = api_key.generate()
     account = Account("mirror", frozenset({"reader"}), {}, "reader")
-    with SqliteFile(data / "vallum.db") as file:
+    with stores.opened(data) as file:
         file.write(api_keys.add(account, key, Limits(), time.time(), "sqlite"))
     stranger, shown = client(None), {"X-API-Key": key.text}
     answer = stranger.get("/articles", headers=shown)

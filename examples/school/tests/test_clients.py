@@ -8,7 +8,6 @@ import json
 import re
 import runpy
 import shlex
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from requests_oauthlib import OAuth2Session
 from test_demo import demo, free_ports, page_of
 
 from school.demo import HOME
+from tests import stores
 from vallum.cli import main
 from vallum.crypto import signing_key
 from vallum.crypto.signing_key import SigningKey
@@ -85,7 +85,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One process for all of them, on the small school."""
-    data, port = shutil.copytree(filled, tmp_path_factory.mktemp("clients") / "data"), free_ports()
+    data, port = stores.copied(filled, tmp_path_factory.mktemp("clients") / "data"), free_ports()
     url = f"https://localhost:{port}"
     mark(data, url)
     with demo(data, port) as running:

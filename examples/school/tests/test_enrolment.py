@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from school import api
+from tests import stores
 from vallum.testing import Client
 
 Calling = Callable[[str | None], Client]
@@ -91,7 +92,7 @@ def test_the_last_place_is_given_once(client: Calling, data: Path) -> None:
     keys = [registrar.post("/students", json=new).json()["id"] for _ in range(8)]
 
     def enrol(key: int) -> int:
-        with Client(api, as_="registrar-1", data=data) as caller:
+        with stores.client(api, "registrar-1", data) as caller:
             return caller.post(f"/students/{key}/enrol", json=CHESS).status_code
 
     with ThreadPoolExecutor(len(keys)) as pool:
