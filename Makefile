@@ -1,11 +1,12 @@
 # Everything runs in .venv, which is made from Python packages alone, locked with hashes.
 #
-#   make demo          the School at https://localhost:8443   (PORT=… DATA=… DATABASE=postgresql://…)
-#   make test          every check that needs nothing but Python
-#   make system-test   what needs Debian packages (as root it installs them)
-#   make bench         throughput on this machine
-#   make format        let ruff rewrite the code
-#   make lock          pin the dependencies again             (UPGRADE=1 for the newest)
+#   make demo           the School at https://localhost:8443   (PORT=… DATA=… DATABASE=postgresql://…)
+#   make test           every check that needs nothing but Python
+#   make test-postgres  every test of the path and of the School, on PostgreSQL instead of SQLite
+#   make system-test    what needs Debian packages (as root it installs them)
+#   make bench          throughput on this machine
+#   make format         let ruff rewrite the code
+#   make lock           pin the dependencies again             (UPGRADE=1 for the newest)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -98,6 +99,10 @@ lint: $(DEV) $(PROJECT)
 .PHONY: test
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 --cov --cov-report=term $(PYTEST_ARGS)
+
+.PHONY: test-postgres
+test-postgres: $(DEV) $(PROJECT)
+	TEST_STORES=postgresql $(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 $(PYTEST_ARGS) tests/path examples/school
 
 .PHONY: format
 format: $(DEV)

@@ -102,7 +102,7 @@ class Server:
     def database(self, template: str | None = None) -> str:
         """A new database, empty or a copy; its name."""
         name = next(self._names)
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} STRATEGY file_copy")
         return name
 
     def drop(self, name: str) -> None:

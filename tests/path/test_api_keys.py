@@ -213,7 +213,7 @@ def test_a_write_on_the_way_is_stopped_by_the_revocation(stranger: Client, add: 
 def test_a_revocation_by_another_process_counts_in_all(add: Add, data: Path, clock: Clock) -> None:
     """Two services on one file, each of which remembers the key: both refuse it at once."""
     key = add()
-    other = build_service(library_api, _place(data, None), Failures(), clock)
+    other = build_service(library_api, _place(data, stores.database_of(data)), Failures(), clock)
     known = other.pipeline.authenticator
     with Client(library_api, None, data, clock, fresh=False) as stranger:
         assert shown(stranger, key.text).status_code == 200

@@ -14,8 +14,6 @@ from tests.path.small import NOON, Clock
 from tests.path.works import api, number, seed
 
 from tests import stores
-from vallum.execute import rows as execute_rows
-from vallum.store.ports import Statement
 from vallum.store.postgres import PostgresDatabase
 from vallum.store.postgres_transaction import _Running
 from vallum.store.sqlite import SqliteDatabase
@@ -31,6 +29,8 @@ BEHIND = (
     "vallum_audit_segment",
     "vallum_audit WHERE",
 )
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
 """What a service does by itself now and then: counters, sweeping, sealing."""
 
 
@@ -449,7 +449,8 @@ def test_a_soft_removal(client: As, data: Path) -> None:
         ("/deleted_at", "unknown_field")
     }
     assert cleo.delete("/visits/1").status_code == 204
-    assert rows(data, "SELECT deleted_at FROM visits WHERE id = 1") == [("2027-01-15 12:00:00.000000",)]
+    ((removed,),) = rows(data, "SELECT deleted_at FROM visits WHERE id = 1")
+    assert str(removed).startswith("2027-01-15 12:00:00")
     for caller in ("cleo", "bert"):
         refused(client(caller).get("/visits/1"), 404, "not_found")
         refused(client(caller).delete("/visits/1"), 404, "not_found")
@@ -470,21 +471,17 @@ def test_the_audit_row_has_the_tags_of_before_and_after(client: As, data: Path) 
     assert found == [(answer.headers["x-request-id"], NOON, '["name", "seats"]', *tags)]
 
 
-def test_no_write_without_its_audit_row(client: As, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_without_its_audit_row(client: As, data: Path) -> None:
     """When the audit row cannot be written, nothing is: they share one transaction."""
-
-    def broken(*_: Any) -> Statement:
-        return Statement("INSERT INTO vallum_audit (id) VALUES (NULL)", ())
-
     cleo = client("cleo")
-    monkeypatch.setattr(execute_rows, "insert", broken)
     before = rows(data, "SELECT * FROM rooms"), rows(data, "SELECT * FROM desks")
+    rows(data, "ALTER TABLE vallum_audit RENAME TO gone")
     for method, path, body in (
         ("POST", "/rooms", {"name": "New"}),
         ("PATCH", "/rooms/1", {"seats": 6}),
         ("DELETE", desk(1), None),
     ):
-        with pytest.raises(Exception, match=r"not_null"):
+        with pytest.raises(Exception, match=r"vallum_audit"):
             cleo.request(method, path, json=body, headers=ANY)
     assert (rows(data, "SELECT * FROM rooms"), rows(data, "SELECT * FROM desks")) == before
 

@@ -21,6 +21,8 @@ from tests import stores
 from vallum import Call, Conflict
 from vallum.testing import Answer, Client
 
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 As = Callable[[str], Client]
 
 ROOMS: Final = Base.metadata.tables["rooms"]

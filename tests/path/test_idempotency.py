@@ -256,6 +256,7 @@ def test_a_key_is_remembered_for_a_day(bea: Client, data: Path, clock: Clock) ->
     assert made(data) == 2
 
 
+@pytest.mark.stores("sqlite")
 def test_what_is_over_is_dropped_in_portions(bea: Client, data: Path, clock: Clock, monkeypatch: Any) -> None:
     """By the loop that writes behind, once a minute, by expiry; what is not over stays."""
     counters = bea.service.counters
@@ -612,6 +613,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.path.orders import DEEDS, api
 from tests.path.small import Clock
+from tests import stores
 from vallum import testing
 
 def die(*_):
@@ -621,7 +623,7 @@ moment, data = sys.argv[1], Path(sys.argv[2])
 if moment == "before the answer":
     testing.Failures.answered = die
 DEEDS["die"] = die
-with testing.Client(api, as_="bea", data=data, clock=Clock()) as bea:
+with stores.client(api, "bea", data, Clock()) as bea:
     path, body = ("/orders", {"item": "tea"}) if moment == "before the answer" else ("/do", {"deed": "die"})
     bea.post(path, json=body, headers={"idempotency-key": "crash"})
 """

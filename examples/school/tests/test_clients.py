@@ -34,6 +34,8 @@ from vallum.crypto.signing_key import SigningKey
 from vallum.refusals import REASONS
 from vallum.serve.development import mark
 
+pytestmark = pytest.mark.stores("sqlite")  # what is shown is the clients
+
 
 @dataclass(frozen=True)
 class Server:

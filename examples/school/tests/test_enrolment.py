@@ -6,9 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from school import api
 from tests import stores
 from vallum.testing import Client
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
 
 Calling = Callable[[str | None], Client]
 

@@ -10,6 +10,8 @@ import pytest
 
 from vallum.testing import Client
 
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 Calling = Callable[[str | None], Client]
 
 MINE: dict[str, Any] = {"course_id": 1, "student_id": 1, "value": 5}

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from vallum.testing import Client
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
 
 Calling = Callable[[str | None], Client]
 

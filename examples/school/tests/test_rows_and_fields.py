@@ -9,6 +9,8 @@ import pytest
 
 from vallum.testing import Client
 
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
 Calling = Callable[[str | None], Client]
 
 # Caller, resource → the rows that exist for this caller; `counts` says up to which number there are any.

@@ -52,7 +52,16 @@ def _members(field: Field, slot: str, dialect: DialectName) -> Sql:
     convert = to_driver(field, dialect)
     if dialect == "sqlite":
         return sql("IN (SELECT value FROM json_each(", Param(slot, _json_list(convert)), "))")
-    return sql("= ANY(", Param(slot, None, None, f"{cast(field.type, dialect)}[]"), ")")
+    return sql(
+        "= ANY(", Param(slot, None if convert is None else _each(convert), None, f"{cast(field.type, dialect)}[]"), ")"
+    )
+
+
+def _each(convert: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]:
+    def to_list(values: Sequence[Any]) -> list[Any]:
+        return [convert(value) for value in values]
+
+    return to_list
 
 
 def _hex_list(values: Sequence[bytes]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 from typing import Any, Final, Literal
@@ -13,6 +12,7 @@ from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
 from vallum.store.errors import StoreError
 from vallum.store.ports import Violation
 from vallum.store.postgres_address import Address
+from vallum.store.postgres_codecs import set_codecs
 from vallum.store.postgres_limits import PostgresLimits
 
 OLDEST_SERVER: Final = 140_000
@@ -58,9 +58,7 @@ async def connect(address: Address, tls: ssl.SSLContext | Literal[False], limits
         },
     )
     try:
-        # As SQLAlchemy sets them for a Session: it reads JSON by the connection's own codecs.
-        for kind in ("json", "jsonb"):
-            await connection.set_type_codec(kind, encoder=str, decoder=json.loads, schema="pg_catalog")
+        await set_codecs(connection)
     except BaseException:
         connection.terminate()
         raise

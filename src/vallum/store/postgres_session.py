@@ -26,14 +26,33 @@ _ENDS: Final = re.compile(r"\s*(?:BEGIN|START|COMMIT|END|ABORT|PREPARE|ROLLBACK(
 
 
 @final
+class Overdue(Exception):
+    """A handler took longer than it may."""
+
+
+@final
+class OfHandler(Exception):
+    """What the author's code raised, whatever it was: not to be taken for an error of the connection."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@final
 class LentConnection:
-    """What SQLAlchemy's dialect calls of asyncpg's connection, from a thread; the transaction itself is not lent."""
+    """What SQLAlchemy's dialect calls of asyncpg's connection, from a thread; the transaction itself is not lent.
+
+    Attributes:
+        failure: the last error of the connection itself; any other is the author's.
+    """
 
     def __init__(self, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._loop = loop
         self._running: Future[Any] | None = None
         self.lent = False
+        self.failure: Exception | None = None
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it on the event loop, and wait for it here."""
@@ -41,7 +60,11 @@ class LentConnection:
             work.close()
             raise RuntimeError("the transaction of this Session is over")
         running = self._running = asyncio.run_coroutine_threadsafe(work, self._loop)
-        found: T = running.result()
+        try:
+            found: T = running.result()
+        except Exception as error:
+            self.failure = error
+            raise
         return found
 
     def give_back(self) -> None:
@@ -69,7 +92,7 @@ class LentConnection:
         self.wait(self._connection.reload_schema_state())
 
     async def set_type_codec(self, *_: Any, **__: Any) -> None:
-        """Nothing: `postgres_connection` has set those that SQLAlchemy asks for."""
+        """Nothing: `postgres_codecs` has set those that SQLAlchemy asks for."""
 
     def transaction(self, **_: Any) -> LentTransaction:
         """The script's."""
@@ -148,17 +171,21 @@ class Sessions:
         """What `work` returns; its changes are flushed, and the objects it leaves are detached.
 
         Raises:
-            TimeoutError: it took longer; its thread is not waited for, and can execute nothing any more.
-            Exception: asyncpg's, out of what SQLAlchemy made of it, or whatever `work` raised.
+            Overdue: it took longer; its thread is not waited for, and can execute nothing any more.
+            OfHandler: what `work` itself raised.
+            Exception: of the connection, out of what SQLAlchemy made of it.
         """
-        self._lent.lent = True
+        self._lent.lent, self._lent.failure = True, None
+        bound = asyncio.timeout(seconds or None)
         try:
-            async with asyncio.timeout(seconds or None):
+            async with bound:
                 return await asyncio.get_running_loop().run_in_executor(threads, self._driven, work)
-        except DBAPIError as error:
-            cause = None if error.orig is None else error.orig.__cause__
-            if cause is None:
-                raise
+        except Exception as error:
+            if bound.expired():
+                raise Overdue from error
+            cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
+            if cause is None or cause is not self._lent.failure:
+                raise OfHandler(error) from error
             raise cause from error
         finally:
             self._lent.give_back()

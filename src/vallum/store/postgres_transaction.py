@@ -11,12 +11,14 @@ from vallum.store.ports import Row, Script, Statement, WithSession
 from vallum.store.postgres_connection import begins_anew, is_lost
 from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.postgres_pool import Lent, Pool
-from vallum.store.postgres_session import Sessions
+from vallum.store.postgres_session import OfHandler, Overdue, Sessions
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_SOUND: Final = "SELECT 1; "
+"""An error where the author's code has passed over one: a COMMIT alone would silently be none."""
 _RESET: Final = (
     "RESET SESSION AUTHORIZATION; SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL; DISCARD TEMP"
 )
@@ -58,7 +60,7 @@ class Transactions:
             await running.control(self._begin)
             outcome = await running.drive(make())
             try:
-                await lent.connection.execute(running.ending("COMMIT"))
+                await lent.connection.execute(running.ending(f"{_SOUND}COMMIT"))
             except Exception as error:  # noqa: BLE001
                 lent.surface(error)
         except BaseException as error:
@@ -125,7 +127,7 @@ class _Running:
         self.abandoned = False
 
     def ending(self, word: str) -> str:
-        return f"{word}; {_RESET}" if self._with_session else word
+        return f"{word}; {_RESET}" if self._with_session else word.removeprefix(_SOUND)
 
     async def control(self, text: str) -> None:
         try:
@@ -140,6 +142,9 @@ class _Running:
             while True:
                 try:
                     answer = await self._answer(request)
+                except OfHandler as raised:
+                    self._failed = True
+                    request = script.throw(raised.error)
                 except Exception as error:  # the script decides what it means
                     self._failed = True
                     told = self._told(error)
@@ -165,7 +170,7 @@ class _Running:
         self.abandoned = True
         try:
             result = await self._lent.sessions.run(request.work, self._threads, self._limits.write_seconds)
-        except TimeoutError:
+        except Overdue:
             self._lent.overdue = True
             raise
         except Exception:
