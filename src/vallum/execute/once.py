@@ -15,7 +15,7 @@ from typing import NamedTuple, final
 
 from vallum.crypto.digest import fingerprint
 from vallum.execute.frame import Frame
-from vallum.execute.rows import check_epoch
+from vallum.execute.rows import Seen, check_epoch
 from vallum.refusals import (
     IDEMPOTENCY_IN_FLIGHT,
     IDEMPOTENCY_KEY_REUSED,
@@ -43,6 +43,11 @@ class Result(NamedTuple):
     tag: str | None = None
     row_key: str = ""
     replayed: bool = False
+
+
+def result_of(seen: Seen) -> Result:
+    """What the making of a row answers."""
+    return Result(seen.json, seen.tag, seen.key_json)
 
 
 def once(frame: Frame, key: IdempotencyKey, write: Script[Result]) -> Script[Result]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from vallum.authorise.rights import Rights
 from vallum.declare.plan import Claim
 from vallum.request import Request
 from vallum.store.ports import Principal
+from vallum.validate.stage import ServiceIntent
+
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
 @final
@@ -32,3 +36,11 @@ class ServiceCall:
     claim: Claim
     form: Mapping[str, str] | None
     parameters: Mapping[str, str]
+
+
+def service_call(intent: ServiceIntent) -> ServiceCall:
+    """The request of an intent."""
+    metered, route, rights = intent.authorised.metered, intent.authorised.route, intent.authorised.rights
+    principal, admitted = metered.identified.principal, metered.identified.admitted
+    parameters = dict(zip(_PARAMETER.findall(route.path), admitted.keys, strict=True)) if admitted.keys else {}
+    return ServiceCall(admitted.request, principal, rights, metered.claim, intent.form, parameters)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
@@ -19,10 +18,10 @@ from vallum.execute.filters import FILTER
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values
 from vallum.execute.item import item_statement
 from vallum.execute.listing import LIMIT, ListShape, list_statement
-from vallum.execute.once import Result, once
+from vallum.execute.once import Result, once, result_of
 from vallum.execute.order import AFTER
-from vallum.execute.rows import Seen, key_parts, seen_of
-from vallum.execute.service import ServiceCall
+from vallum.execute.rows import key_parts, seen_of
+from vallum.execute.service import service_call
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Database, Principals, Row, Script, Statement, Violation
@@ -41,8 +40,6 @@ from vallum.validate.stage import (
     RemoveIntent,
     ServiceIntent,
 )
-
-PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
 @final
@@ -240,16 +237,12 @@ async def _created(intent: CreateIntent, frame: Frame, execution: Execution) -> 
         database = execution.database
         row = await _at_once(at_once.creation(frame, database.opaque, resource, access, values), database)
         if row is not None:
-            return _result(seen_of(row))
+            return result_of(seen_of(row))
 
     def script() -> Script[Result]:
-        return _result((yield from writes.create(frame, resource, access, values)))
+        return result_of((yield from writes.create(frame, resource, access, values)))
 
     return await _written(key, script, frame, execution)
-
-
-def _result(seen: Seen) -> Result:
-    return Result(seen.json, seen.tag, seen.key_json)
 
 
 async def _at_once(statement: Statement | None, database: Database) -> Row | None:
@@ -265,15 +258,11 @@ async def _at_once(statement: Statement | None, database: Database) -> Row | Non
 
 async def _serve(intent: ServiceIntent, principals: Principals) -> Served:
     """The service asks no statement for the caller's epoch, so it is compared before."""
-    metered, route, rights = intent.authorised.metered, intent.authorised.route, intent.authorised.rights
-    if route.service is None:
+    service = intent.authorised.route.service
+    if service is None:
         raise TypeError("a built-in route has a service")
-    identified = metered.identified
-    await check_current(identified, principals)
-    admitted = identified.admitted
-    parameters = dict(zip(PARAMETER.findall(route.path), admitted.keys, strict=True)) if admitted.keys else {}
-    call = ServiceCall(admitted.request, identified.principal, rights, metered.claim, intent.form, parameters)
-    return Served(intent, await route.service(call))
+    await check_current(intent.authorised.metered.identified, principals)
+    return Served(intent, await service(service_call(intent)))
 
 
 async def _act(intent: ActIntent, frame: Frame, execution: Execution) -> Result:
