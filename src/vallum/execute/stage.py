@@ -44,9 +44,7 @@ from vallum.validate.stage import (
 
 @final
 class Listed(NamedTuple):
-    """A page: JSON texts of the rows, the order terms of the last one when there are more, the
-    number of all rows if asked for.
-    """
+    """A page: the rows as JSON, the order terms of the last one when there are more, the number of all if asked for."""
 
     intent: ListIntent
     rows: list[str]
