@@ -187,7 +187,7 @@ def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName
         raise DeclarationError(
             "rule-own-table",
             f"{table.name}: {expression}",
-            "A subquery reads this table itself, every row of it: use aliased(Model) there, or .has(…) and .any(…).",
+            "A subquery reads every row of this table: use aliased(Model) there, or this model's own .has(…) and .any(…).",
         )
     if not text.startswith(prefix):
         raise DeclarationError(

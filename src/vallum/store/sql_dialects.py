@@ -35,7 +35,9 @@ class _Marking:
 
     def visit_table(self, table: Any, **options: Any) -> str:
         inside = len(self.stack) == SUBQUERY  # type: ignore[attr-defined]  # a mixin of compilers
-        if inside and options.get("asfrom") and table is self.vallum_table and options.get("enclosing_alias") is None:
+        # By ==, not `is`: a relation of another model that leads here brings an annotated copy of the table.
+        own = self.vallum_table is not None and table == self.vallum_table
+        if inside and options.get("asfrom") and own and options.get("enclosing_alias") is None:
             self.vallum_binds.append(OWN_TABLE)
         return str(super().visit_table(table, **options))  # type: ignore[misc]  # a mixin of compilers
 

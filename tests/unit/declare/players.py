@@ -27,6 +27,7 @@ class Team(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(20), unique=True)
     captain: Mapped[str] = mapped_column(String(20))
+    players: Mapped[list[Player]] = relationship(viewonly=True, foreign_keys="Player.team_id")
 
 
 class Player(Base):

@@ -87,6 +87,14 @@ def test_another_table_enters_a_rule_through_a_relation_only() -> None:
     assert the("rule-other-table", api).place.startswith("POST /players/{id}/cheer, rule 1")
 
 
+def test_a_relation_of_another_model_does_not_lead_to_this_row() -> None:
+    """`Team.players.any(…)` on Player asks about any player of any team: it would let everybody read every row."""
+    found = the("rule-own-table", declared(READ_ALL, allow("b", READ, where=Team.players.any(Player.name == me.id))))
+    assert (found.severity, found.place) == ("error", "/players, rule 2: allow(b, READ)")
+    back = Player.team.has(Team.players.any(Player.name == me.id))
+    assert identifiers(declared(READ_ALL, allow("b", READ, where=back)), severity="error") == []
+
+
 def test_a_written_value_stands_on_its_own() -> None:
     """`set=` with another column has no row to take it from."""
     for value in (Player.name, func.lower(Player.name)):
