@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="A new file, or a directory for one.")],
+    target: Annotated[str, typer.Argument(metavar="FILE|DIR", help="A new file, or a directory for one.")],
     data: Data = None,
     app: App = None,
     as_json: AsJson = False,
@@ -35,9 +35,11 @@ def backup(
     if settings.database is not None:
         mend = "PostgreSQL has a better one: pg_dump, as docs/backup.md says."
         raise StoreError("backup-postgresql", str(settings.database), mend)
+    if target.endswith("/") and not Path(target).is_dir():  # which Path would forget, and make a file of that name
+        raise StoreError("backup-directory", target, "There is no such directory: make it with mkdir -m 700.")
     with database_of(settings) as database:
         done(database, lambda _: Deed("backup", meta.name), nothing)
-    made = make_backup(settings.data, target, time.time())
+    made = make_backup(settings.data, Path(target), time.time())
     if not made.audit.whole:
         sys.stderr.write(
             "The audit is not as it was sealed: `vallum audit verify` says what. The backup has it as it is.\n"

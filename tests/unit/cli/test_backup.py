@@ -42,6 +42,16 @@ def test_a_token_of_before_is_of_no_use_after_a_restore_for_development(run: Run
     assert (place / "back" / "dev-ca.pem").exists()
 
 
+def test_a_directory_that_is_missing_is_no_name_of_a_file(run: Run, place: Path) -> None:
+    """`backups/` means a directory; a file of that name would be refused as "exists" the next night."""
+    said = run("backup", "backups/")
+    assert (said.code, "backup-directory (backups/)" in said.err) == (1, True), said.err
+    assert not (place / "backups").exists()
+    (place / "backups").mkdir()
+    assert run("backup", "backups/").code == 0
+    assert len(list((place / "backups").iterdir())) == 1
+
+
 def test_programs_are_answered_in_json(run: Run, place: Path) -> None:
     """Both commands."""
     run("key", "add", "robot")
