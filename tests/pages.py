@@ -104,7 +104,7 @@ class Terminal:
                 assert answer.status_code != 500, (self.place / "log").read_text()
                 return f"HTTP {answer.status_code}\n{answer.text}"
             case _:
-                return self._bash(line)
+                return self._bash(self._filled(line))
 
     def give(self, block: str) -> None:
         """Every command of a console block, and whether it prints what it is said to print."""
@@ -117,6 +117,7 @@ class Terminal:
         headers = dict(word.split(": ", 1) for option, word in options if option == "-H")
         given = dict(options)
         (url,) = [word for word in arguments if word.startswith("https://")]
+        assert "-g" in arguments or not re.search(r"[\[\]{}]", url), f"curl would read the brackets itself: {url}"
         content = given.get("-d")
         method = given.get("-X", "GET" if content is None else "POST")
         trust = ssl.create_default_context(cafile=str(self.here / given["--cacert"]))

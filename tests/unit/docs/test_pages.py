@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.pages import DOCS, Terminal, blocks
+from tests.pages import DOCS, Terminal, assert_said, blocks, commands
 from tests.unit.serve.served import command
 
 from vallum import defaults
@@ -20,6 +20,7 @@ from vallum.crypto.keyfile import write_secret
 from vallum.refusals import REASONS
 from vallum.serve.metrics import STAGES
 from vallum.serve.settings import Settings, load
+from vallum.validate.query import OPERATORS, RESERVED
 
 ADDED = re.compile(r"# add to (\S+)\n")
 DEPLOYMENT = DOCS / "deployment.md"
@@ -39,6 +40,35 @@ def test_the_quickstart(tmp_path: Path) -> None:
                 file.write("\n\n" + program[where.end() :])
         for block in others:
             terminal.give(block)
+
+
+def test_the_client_of_a_page(tmp_path: Path) -> None:
+    """docs/calling.md: its program gets a token, writes once, pages to the end, changes under an ETag, and removes."""
+    page = DOCS / "calling.md"
+    (program,) = blocks(page, "python")
+    (block,) = blocks(page, "console")
+    with Terminal(tmp_path) as terminal:
+        for line, said in commands(block):
+            if line.startswith("python "):
+                text = program.replace("8443", str(terminal.port))
+                (terminal.here / "caller.py").write_text(text, encoding="utf-8")
+            assert_said(said, terminal.run(line))
+
+
+def test_what_a_page_says_of_lists_and_of_retries() -> None:
+    """Every parameter, operator and code that there is, and the bounds as they are."""
+    text = (DOCS / "calling.md").read_text(encoding="utf-8")
+    parameters = re.findall(r"^\| `(\w+)=", text, re.MULTILINE)
+    assert set(parameters) - {"name"} == RESERVED - {"include"}
+    (operators,) = re.findall(r"^\| `name\[operator\]=value` \| (.*) \|$", text, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", operators)) - {"true", "false"} == OPERATORS
+    assert f"1 to {defaults.PAGE_MAX}; {defaults.PAGE_DEFAULT} when" in text
+    assert f"up to {defaults.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters" in text
+    assert defaults.MAX_SORTS == 3
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    assert [(status, code) for status, code in rows if REASONS[code].status != int(status)] == []
+    idempotency = {code for code in REASONS if code.startswith("idempotency_")} - {"idempotency_key_malformed"}
+    assert idempotency <= {code for _, code in rows}
 
 
 @pytest.fixture(scope="module")
