@@ -167,7 +167,7 @@ FRESHNESS_MALFORMED: Final = Reason(
     400,
     "Freshness not well formed",
     "authenticate",
-    "X-Request-Timestamp is RFC 3339 or Unix seconds; X-Request-Nonce has 16 to 128 letters, digits and -._~+/=.",
+    "X-Request-Timestamp is RFC 3339 or Unix seconds in ten digits; X-Request-Nonce has 16 to 128 letters, digits and -._~+/=.",
 )
 TIMESTAMP_STALE: Final = Reason(
     "timestamp_stale", 400, "Timestamp not accepted", "authenticate", "The timestamp is too far from our clock (Date)."
@@ -216,7 +216,11 @@ CURSOR_INVALID: Final = Reason(
     "The cursor was not issued to this caller for this list, filter and sort.",
 )
 PRECONDITION_MALFORMED: Final = Reason(
-    "precondition_malformed", 400, "Precondition not valid", "validate", "If-Match and If-None-Match take entity tags."
+    "precondition_malformed",
+    400,
+    "Precondition not valid",
+    "validate",
+    "If-Match and If-None-Match take entity tags, in quotation marks as ETag has them.",
 )
 PRECONDITION_REQUIRED: Final = Reason(
     "precondition_required",

@@ -75,7 +75,7 @@ def _outcome(
 ) -> Line:
     columns = question.resource.table.primary_key.columns
     key = ",".join(_shown(row.get(column.key, row.get(column.name))) for column in columns)
-    what = f"{_operation(operation)} {question.resource.name} {key}"
+    what = f"{_operation(operation)}{' on' if operation is None else ''} {question.resource.name} {key}"
     try:
         decision = decide(rules, operation, question, row, after=after)
     except UnsupportedExpression as unsupported:
@@ -91,7 +91,7 @@ def _fields(decision: Decision) -> str:
 
 
 def _operation(operation: Operation | None) -> str:
-    return "action on" if operation is None else str(operation.name)
+    return "action" if operation is None else str(operation.name)
 
 
 def _rule(prefix: str, rule: Rule, operation: Operation | None, question: Question, row: Row) -> Iterator[Line]:

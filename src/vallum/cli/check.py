@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vallum.authorise.checks import check as check_api
+from vallum.cli.audit_shown import counted
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.declare.app import API
@@ -70,4 +71,4 @@ def _tell(findings: list[Finding]) -> None:
         typer.secho(f"{finding.severity}: {finding.identifier}", fg=colour, nl=False)
         typer.echo(f" ({finding.place})\n  {finding.message}\n  {finding.mend}")
     errors = sum(finding.severity == "error" for finding in findings)
-    typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
+    typer.echo(f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")

@@ -163,7 +163,7 @@ def attributes_of(api: API, given: Sequence[str]) -> dict[str, AttributeValue]:
         key, equals, value = text.partition("=")
         kind = api.attributes.get(key)
         if not equals or kind is None:
-            mend = f"Write key=value with one of {sorted(api.attributes) or 'no attribute: the API declares none'}."
+            mend = f"Write key=value with one of {', '.join(sorted(api.attributes)) or 'no attribute: the API declares none'}."
             raise DeclarationError("account-attribute", f"--attr {key}", mend)
         try:
             found[key] = WORDS[value.lower()] if kind is bool else kind(value)

@@ -66,7 +66,9 @@ def checked_account(api: API, account: Account) -> Account:
         raise DeclarationError("account-name", place, f"Names that begin with {RESERVED} are not for accounts.")
     unknown = account.roles - set(api.roles)
     if unknown:
-        raise DeclarationError("account-role", place, f"Unknown roles {sorted(unknown)}; known are {list(api.roles)}.")
+        raise DeclarationError(
+            "account-role", place, f"Unknown roles {', '.join(sorted(unknown))}; known are {', '.join(api.roles)}."
+        )
     if account.plan not in api.plans:
         raise DeclarationError("account-plan", place, f"Unknown plan {account.plan!r}; known are {sorted(api.plans)}.")
     for key, value in account.attributes.items():

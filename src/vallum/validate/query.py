@@ -241,7 +241,7 @@ class _Reader:
         if name in RESERVED:
             self._fault(_pointer(parameter), "reserved", "This name is reserved: nothing can be filtered on it.")
         elif not name.isidentifier():
-            self._fault(_pointer(name), "name", "A parameter has the name of a field.")
+            self._fault(_pointer(name), "name", "A parameter is the name of a field, or name[operator].")
         values = self._values(operator, text, parameter)
         return Filter(name, operator, values) if len(self.faults) == before else None
 

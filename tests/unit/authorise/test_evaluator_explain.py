@@ -58,6 +58,15 @@ def test_who_asks_stands_first() -> None:
     assert explain((), READ, nobody, ROW)[0] == Line(0, "anonymous caller; roles: none; attributes: none")
 
 
+def test_a_rule_of_an_action_in_words() -> None:
+    """Its words end at the word `action`; what it is about stands in the first line alone."""
+    question = Question(
+        Evaluator({}, CALLER, NOW), replace(api.resources[Person], rules=(allow("member", READ),)), FACTS
+    )
+    told = [line.text for line in explain((allow("member"),), None, question, ROW)][1:]
+    assert (told[0].split(":")[0], told[-1]) == (f"action on people {number(10)}", "allow member action")
+
+
 def test_conditions_with_their_values() -> None:
     """AND, OR and NOT are taken apart; each part shows the values that it reads."""
     rule = allow(
