@@ -127,7 +127,7 @@ class _Walk:
         for each in missing:
             for part in _without(each, self._strays):
                 what = f"{part[0]}" if len(part) == 1 else f"{part[0]} to {part[-1]}"
-                self._chain.fault("entry-removed", f"gone before it was sealed: {what}", segment, part[0])
+                self._chain.fault("entry-removed", f"given to an entry that is gone: {what}", segment, part[0])
 
     def rest(self) -> Script[int]:
         """How many entries stand behind the chain's end."""
