@@ -20,6 +20,7 @@ from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
 from vallum.store.ports import Statement, Value
 from vallum.store.sql_dialects import DIALECTS, MARK, OWN_TABLE
+from vallum.store.sql_relations import astray
 
 __all__ = [
     "DIALECTS",
@@ -189,11 +190,11 @@ def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName
             f"{table.name}: {expression}",
             "A subquery reads every row of this table: use aliased(Model) there, or this model's own .has(…) and .any(…).",
         )
-    if not text.startswith(prefix):
+    if not text.startswith(prefix) or astray(expression, table) is not None:
         raise DeclarationError(
             "rule-other-table",
             f"{table.name}: {expression}",
-            "A condition on another table goes through a relationship: Model.relation.has(…) or .any(…).",
+            "A condition on another table goes through a relationship of this model: Model.relation.has(…) or .any(…).",
         )
     return _fragment(text[len(prefix) :], binds, dialect)
 
