@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,9 @@ ROW = re.compile(r"^\| `([\w-]+)` \| (.*) \|$", re.MULTILINE)
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory with data in it, and one for backups."""
+    """A directory with data in it."""
     made = command("db", "create", "--dev", "--seed", cwd=tmp_path)
     assert made.code == 0, made.err
-    (tmp_path / "backups").mkdir()
     return tmp_path
 
 
@@ -59,7 +59,8 @@ def test_the_commands_of_the_audit_do_what_is_said(place: Path) -> None:
 
 def test_the_commands_of_the_backup_do_what_is_said(place: Path) -> None:
     """The file has the name of its moment, and the digest that was printed."""
-    backup, restore = commands(BACKUP)
+    directory, backup, restore = commands(BACKUP)
+    subprocess.run(shlex.split(directory), cwd=place, check=True)
     said = run(place, backup)
     assert said.code == 0, said.err
     (file,) = (place / "backups").iterdir()
