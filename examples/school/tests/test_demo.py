@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ CLIENT = re.compile(
 TWICE = re.compile(r"(curl .+); (curl .+)")
 NEXT_PAGE = re.compile(r"cursor=\$\((curl .+?) \| .+?\); (curl .+)")
 SECONDS = 90
+REPEATED = 200
 CROWD, LEFT = 60, 12
 """Requests at once, and units of the budget that are left for them: fewer than the burst of the plan."""
 
@@ -318,6 +320,29 @@ def test_a_crowd_gets_exactly_what_is_left(served: Demo, nearly_used_up: str) ->
     assert sorted(remaining(answer) for answer in answers if answer.status_code == 200) == list(range(LEFT))
     assert all("hour" in answer.json()["violated_policies"] for answer in answers if answer.status_code == 429)
     assert (left["name"], left["remaining"]) == ("hour", 0)
+
+
+def test_a_crowd_with_one_nonce_is_one(served: Demo) -> None:
+    """Two hundred at once over as many connections: one change, the others are seen before or beyond the burst."""
+    trust = ssl.create_default_context(cafile=str(served.data / "dev-ca.pem"))
+    together = threading.Barrier(REPEATED)
+    pool = httpx.Limits(max_connections=REPEATED, max_keepalive_connections=REPEATED)
+    headers = {"Authorization": f"Bearer {token(served.data, 'registrar-1')}", "If-Match": "*"}
+    headers |= {"X-Request-Timestamp": str(int(time.time())), "X-Request-Nonce": secrets.token_hex(16)}
+
+    with httpx.Client(verify=trust, trust_env=False, limits=pool, headers=headers, timeout=SECONDS) as client:
+
+        def note(number: int) -> int:
+            together.wait(timeout=SECONDS)
+            return client.patch(f"{served.url}/students/19", json={"notes": f"Number {number}."}).status_code
+
+        with ThreadPoolExecutor(REPEATED) as threads:
+            answers = Counter(threads.map(note, range(REPEATED)))
+        time.sleep(1)  # the burst is whole again
+        later = client.patch(f"{served.url}/students/19", json={"notes": "Once more."})
+    assert answers.keys() == {200, 409, 429}
+    assert answers[200] == 1
+    assert (later.status_code, later.json()["code"]) == (409, "nonce_reused")
 
 
 def remaining(answer: httpx.Response) -> int:

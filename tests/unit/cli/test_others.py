@@ -46,6 +46,8 @@ def test_routes_are_those_that_a_rule_opens(run: Run) -> None:
     assert listed["GET", "/notes"] == ("list", ["reader", "writer"], 1)
     assert listed["POST", "/notes"] == ("create", ["writer"], 1)
     assert listed["POST", "/slow"] == ("act", ["writer"], 1)
+    fresh = {row["method"]: row["fresh"] for row in rows}
+    assert (fresh["GET"], fresh["POST"], fresh["PATCH"]) == (False, True, True)
     assert ("DELETE", "/notes/{id}") not in listed
     assert "/notes/{id}" in run("routes").out
 

@@ -215,3 +215,34 @@ def test_functions_stay_themselves_and_hooks_are_kept() -> None:
     assert api.put("/x", allow("clerk"), body=int)(handler) is handler
     assert [api.on_start(handler), api.on_stop(handler), api.on_seed(handler)] == [handler] * 3
     assert (api.starters, api.stoppers, api.seeders) == ([handler], [handler], [handler])
+
+
+# Freshness ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [59, 601, 0, -180, 180.0, True, "180", None])
+def test_a_window_has_bounds(seconds: Any) -> None:
+    """A minute to ten, in whole seconds."""
+    with pytest.raises(DeclarationError) as caught:
+        API("x", roles=[], fresh_seconds=seconds)
+    assert caught.value.identifier == "fresh-seconds"
+    assert [API("x", roles=[], fresh_seconds=fine).fresh_seconds for fine in (60, 600)] == [60, 600]
+
+
+@pytest.mark.parametrize("word", ["none", "write", "reads", "", None, True, ["all"]])
+def test_freshness_is_one_of_three_words(word: Any) -> None:
+    """A misspelt one would switch it off without anybody's meaning to."""
+    with pytest.raises(DeclarationError) as caught:
+        API("x", roles=[], fresh=word)
+    assert caught.value.identifier == "fresh-word"
+    if word is not None:
+        api = API("x", roles=[])
+        declarations: list[Callable[[], object]] = [
+            lambda: api.post("/x", fresh=word),
+            lambda: api.get("/x", fresh=word),
+            lambda: api.action(object, "x", fresh=word),
+        ]
+        for declare in declarations:
+            with pytest.raises(DeclarationError) as caught:
+                declare()
+            assert caught.value.identifier == "fresh-word"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
 
 from vallum.authorise.checks import check
@@ -75,3 +76,16 @@ def test_a_cost_that_no_budget_covers() -> None:
         "It costs 6, and the plan 'anonymous' never has more than 5 at once.",
         "It costs 6, and the plan 'small' never has more than 2 at once.",
     ]
+
+
+@pytest.mark.parametrize(("word", "found"), [("writes", []), ("all", []), ("off", ["DELETE /x", "POST /x", "POST /y"])])
+def test_a_write_that_may_be_repeated_is_a_finding(word: Any, found: list[str]) -> None:
+    """Each method that changes something and is not fresh; reads are no finding, and what the author keeps fresh is none."""
+    api = API("x", roles=["r"], fresh=word)
+    for declare in (api.get, api.post, api.delete):
+        declare("/x", allow("r"))(lambda call: None)
+    api.post("/y", allow("r"))(lambda call: None)
+    api.post("/z", allow("r"), fresh="writes")(lambda call: None)
+    findings = [f for f in check(api, dialect="sqlite") if f.identifier == "fresh-off"]
+    assert sorted(f.place for f in findings) == found
+    assert {f.severity for f in findings} <= {"warning"}
