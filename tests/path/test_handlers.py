@@ -19,6 +19,7 @@ from tests.path.works import Base, Desk, Drawer, Room, Slot, number, seed
 
 from tests import stores
 from vallum import Call, Conflict
+from vallum.store.ports import Violation
 from vallum.testing import Answer, Client
 
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
@@ -200,6 +201,16 @@ def test_a_violated_constraint_is_a_409(client: As, data: Path) -> None:
     refused(done(cleo, dangling), 409, "action_conflict")
     refused(done(cleo, light), 409, "action_conflict")
     assert audit(data) == []
+
+
+def test_a_column_that_the_author_left_out_is_a_500(client: As) -> None:
+    """No state of the data, and nothing that a client could mend: it is an error of the program, and in its log."""
+
+    def unnamed(call: Call) -> None:
+        call.db.add(Room(owner="cleo"))
+
+    with pytest.raises(Violation, match="not_null rooms name"):
+        done(client("cleo"), unnamed)
 
 
 def test_a_handler_may_handle_a_violation_itself(client: As) -> None:

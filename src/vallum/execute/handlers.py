@@ -113,6 +113,8 @@ def _called(
     try:
         result = yield WithSession(inside)
     except Violation as violation:
+        if violation.kind == "not_null":  # a column that the author left out: a client can mend nothing about it
+            raise
         raise refusal_in_handler(violation) from violation
     yield from _record(frame, route, key, ledger)
     return result

@@ -61,7 +61,7 @@ class Violation(Exception):
         columns: tuple[str, ...] = (),
         name: str | None = None,
     ) -> None:
-        super().__init__(kind)
+        super().__init__(" ".join([kind, table or "", *columns]))
         self.kind = kind
         self.table = table
         self.columns = columns

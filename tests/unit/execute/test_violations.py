@@ -52,7 +52,7 @@ def test_a_constraint_by_its_name() -> None:
     assert refusal_of(Violation("check", "desks", (), str(constraint.name)), DESKS, EVERYTHING).reason is BODY_INVALID
 
 
-@pytest.mark.parametrize("kind", ["not_null", "check", "foreign", "unique"])
+@pytest.mark.parametrize("kind", ["check", "foreign", "unique"])
 def test_in_a_handler(kind: Kind) -> None:
     """The author's own statements: a conflict, without a word on the model."""
     refusal = refusal_in_handler(Violation(kind, "desks", ("name",)))
