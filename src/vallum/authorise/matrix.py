@@ -151,11 +151,10 @@ def places(api: API) -> Iterator[Place]:
         for method, verb in route.methods.items():
             resource = route.name if route.resource is None else route.resource.name
             operation = OPERATIONS.get(verb)
-            action = operation.name if operation else route.name if route.kind is Kind.ACTION else method
-            place = Place(resource, action or "", (f"{method} {route.path}",), route, method, verb)
-            present = seen.get((resource, place.action))
-            requests = place.requests if present is None else (*present.requests, *place.requests)
-            seen[resource, place.action] = place._replace(requests=requests)
+            action = str(operation.name) if operation else route.name if route.kind is Kind.ACTION else method
+            present = seen.get((resource, action))
+            requests = (*(() if present is None else present.requests), f"{method} {route.path}")
+            seen[resource, action] = Place(resource, action, requests, route, method, verb)
     yield from seen.values()
 
 
