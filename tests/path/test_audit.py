@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -235,3 +236,25 @@ def test_counting_refusals_costs_next_to_nothing(client: As) -> None:
     assert time.perf_counter() - began < 1
     ((_, count),) = rita.service.pipeline.denials.take()
     assert count.count == 10_001
+
+
+@pytest.mark.stores(stores.POSTGRESQL)
+def test_two_servers_with_one_database_and_one_key_seal_one_chain(data: Path, clock: Clock) -> None:
+    """Each with a directory of its own; a third one, to which the key was not copied, does not start."""
+    url = stores.database_of(data)
+    second, third = data.with_name("second"), data.with_name("third")
+    shutil.copytree(data, second)
+    shutil.copytree(data, third)
+    (third / "keys" / "audit.pem").unlink()
+    with Client(api, "walt", data, clock, url) as one, Client(api, "walt", second, clock, url) as other:
+        for number in range(1, 4):
+            for client in (one, other):
+                assert client.post("/books", json={"title": "T"}).status_code == 201
+                round_of(client, NOON + 100 * number)
+        assert (one._running.journal.errors, other._running.journal.errors) == ([], [])
+        with pytest.raises(StoreError, match="audit-key-missing"):
+            Client(api, "walt", third, clock, url)
+    report = verified(data, NOON)
+    assert (report.faults, report.entries, report.unsealed) == ((), 6, 0)
+    assert anchor.kept(data) is not None
+    assert anchor.kept(second) is not None
