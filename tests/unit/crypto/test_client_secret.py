@@ -28,7 +28,11 @@ def test_the_digest_that_matches_is_returned() -> None:
         assert client_secret.verify(one.text, [other.digest for other in made]) == one.digest
 
 
-@pytest.mark.parametrize("text", ["", "x", "vc_", "ä", "\udcff", client_secret.generate().text])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "vc_", "ä", "\udcff", client_secret.generate().text],
+    ids=["empty", "short", "prefix", "not-ascii", "surrogate", "of-another"],
+)
 def test_a_wrong_secret(text: str) -> None:
     """Any other text, whether the client has secrets or not; and the text behind the dummy is known to nobody."""
     for digests in ([], [client_secret.generate().digest]):
