@@ -175,6 +175,15 @@ def test_composite_and_unusual_keys(client: As) -> None:
     assert client("cleo").get(desk(1).upper().replace("DESKS", "desks")).status_code == 200
 
 
+@pytest.mark.parametrize("part", ["a/b", "a\\b", "..", ".", "", "a\u200bb", "\x80"])
+def test_a_row_that_no_path_could_name_is_not_made(client: As, part: str) -> None:
+    """It could never be read, changed or removed by its own address."""
+    boss = client("bert")
+    answer = boss.post("/slots", json={"day": 3, "part": part})
+    refused(answer, 422, "body_invalid")
+    assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("/part", "format")]
+
+
 # Creating -------------------------------------------------------------------------------
 
 

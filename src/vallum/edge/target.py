@@ -88,6 +88,16 @@ def read_path(raw: bytes) -> str:
     return path
 
 
+def check_key(text: str) -> None:
+    """Refuse a text that no segment can be: a row under such a key would have no path.
+
+    Raises:
+        ValueError: empty, a dot segment, a slash, a backslash, or a character that is not printable.
+    """
+    if text in {"", ".", ".."} or "/" in text or "\\" in text or not text.isprintable():
+        raise ValueError
+
+
 def shown(path: str) -> str:
     """The path as `Request.path`, logs and audit have it."""
     return path.replace(ENCODED_COMMA, ",") if ENCODED_COMMA in path else path

@@ -9,7 +9,7 @@ from vallum import defaults
 from vallum.authorise.rights import Access
 from vallum.declare.resource import Field, Resource
 from vallum.openapi.components import Components, Json
-from vallum.openapi.rows import CURSOR, choices_of
+from vallum.openapi.rows import CURSOR, choices_of, identifier
 from vallum.validate.column_schemas import LISTED, as_text, choice
 from vallum.validate.columns import TEXTUAL, operators_of
 from vallum.validate.query import RESERVED
@@ -98,7 +98,7 @@ def _filters(field: Field) -> Iterator[Json]:
             schema = {"type": "array", "minItems": 1, "maxItems": defaults.MAX_IN_VALUES, "items": item}
         name = field.name if operator == "eq" else f"{field.name}[{operator}]"
         words = f"Rows whose `{field.name}` {MEANINGS[operator]}."
-        yield _parameter(name, schema, words, listed=operator == "in")
+        yield _parameter(name, identifier(name, schema), words, listed=operator == "in")
     if field.nullable:
         words = f"Rows whose `{field.name}` is null, or is not."
         yield _parameter(f"{field.name}[isnull]", {"type": "boolean"}, words)

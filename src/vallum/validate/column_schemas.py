@@ -34,7 +34,7 @@ WITHOUT_CONTROLS: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 LISTED: Final = r"^[^\u0000-\u001f\u007f-\u009f,\\]*$"
 """Of one value of `[in]`, as long as it need not be escaped."""
 IN_PATH: Final = r"^[^\u0000-\u001f\u007f-\u009f/\\]+$"
-"""Of a text key (`edge/target.py`)."""
+"""Of a text key; `key_text` says the rest."""
 
 _DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
@@ -59,6 +59,11 @@ BOOLEAN: Final[Schema] = {"type": "boolean"}
 def text(longest: int | None, pattern: str = WITHOUT_NUL) -> Schema:
     """A string of at most so many characters; of as many as JSON may have here when that is not said."""
     return {"type": "string", "maxLength": longest or LONGEST_TEXT, "pattern": pattern}
+
+
+def key_text(longest: int | None) -> Schema:
+    """A text that a segment of a path can be (`edge.target.check_key`), as far as a pattern can say: printable too."""
+    return {**text(longest, IN_PATH), "minLength": 1, "not": {"enum": [".", ".."]}}
 
 
 def choice(members: Mapping[str, Any] | list[str]) -> Schema:
@@ -175,8 +180,7 @@ def as_text(field: Field, choices: Mapping[str, Any] | None, pattern: str = WITH
     if choices is not None:
         return choice(choices)
     if isinstance(type_, types.Integer):
-        # An array of one type, as OpenAPI 3.1 allows: rules for ids by name look for the word alone (ADR 23).
-        return {**integer(*integer_range(type_)), "type": ["integer"]}
+        return integer(*integer_range(type_))
     if isinstance(type_, types.String):
         return text(type_.length, pattern)
     if isinstance(type_, types.Boolean):

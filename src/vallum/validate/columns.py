@@ -15,9 +15,10 @@ from sqlalchemy.types import TypeEngine
 
 from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Field
+from vallum.edge.target import check_key
 from vallum.validate import column_schemas, values
 from vallum.validate.column_schemas import NUMERIC, integer_range
-from vallum.validate.faults import CHOICE, LENGTH, RANGE, TYPE, bad
+from vallum.validate.faults import CHOICE, FORMAT, LENGTH, RANGE, TYPE, bad
 from vallum.validate.ranges import NONE, Bounds, bounds_of
 
 ORDERED: Final = frozenset({"lt", "lte", "gt", "gte"})
@@ -51,14 +52,29 @@ def _annotation(field: Field, bounds: Bounds) -> Any:
     if isinstance(type_, types.String):
         if bounds.choices is not None:
             return _choice({str(value): value for value in sorted(map(str, bounds.choices))})
-        text = WithJsonSchema(column_schemas.text(type_.length))
-        return Annotated[str, Strict(), Constraint(max_length=type_.length), text]
+        return _text(type_, key=field.key)
     if isinstance(type_, types.Boolean):
         return Annotated[bool, Strict()]
     convert, form = PlainValidator(convert_of(type_)), WithJsonSchema(column_schemas.in_body(type_, bounds))
     if bounds is NONE:
         return Annotated[Any, convert, form]
     return Annotated[Any, convert, AfterValidator(partial(_within, bounds)), form]
+
+
+def _text(type_: types.String, *, key: bool) -> Any:
+    if key:
+        schema = WithJsonSchema(column_schemas.key_text(type_.length))
+        return Annotated[str, Strict(), Constraint(max_length=type_.length), AfterValidator(_addressable), schema]
+    schema = WithJsonSchema(column_schemas.text(type_.length))
+    return Annotated[str, Strict(), Constraint(max_length=type_.length), schema]
+
+
+def _addressable(text: str) -> str:
+    try:
+        check_key(text)
+    except ValueError:
+        raise bad(FORMAT, "A key is part of a path: printable text without slashes, and neither . nor ..") from None
+    return text
 
 
 def _choice(members: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vallum.edge.target import ENCODED_COMMA, check_method, origin_form, read_path, read_query, shown
+from vallum.edge.target import ENCODED_COMMA, check_key, check_method, origin_form, read_path, read_query, shown
 from vallum.refusals import REQUEST_MALFORMED, Refusal
 
 SEGMENT = (
@@ -235,3 +235,25 @@ def test_refused_methods(method: str) -> None:
     with pytest.raises(Refusal) as caught:
         check_method(method)
     assert caught.value.reason is REQUEST_MALFORMED
+
+
+@given(st.text(max_size=6) | st.text(alphabet="./\\\x00\u200b;,% a", max_size=4))
+@example("")
+@example("..")
+@example("a/b")
+@example("\x80")
+def test_a_key_is_addressable_exactly_when_a_path_can_name_it(text: str) -> None:
+    """What is let into a key can be asked for, and what cannot be asked for is not let in."""
+    try:
+        check_key(text)
+    except ValueError:
+        addressable = False
+    else:
+        addressable = True
+    try:
+        path = read_path(b"/a/" + quote(text, safe="").encode() + b"/b")
+    except (Refusal, UnicodeEncodeError):
+        assert not addressable
+    else:
+        assert addressable
+        assert shown(path) == f"/a/{text}/b"

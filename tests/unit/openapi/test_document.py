@@ -173,7 +173,7 @@ def test_keys_of_more_than_one_part_are_parameters_of_one_segment() -> None:
     reader = Reader(of(general, "accountant"))
     parameters = reader.parameters("/invoices/{year},{number}", "GET")
     assert {"year", "number"} <= parameters.keys()
-    assert parameters["year"]["schema"]["type"] == ["integer"]
+    assert parameters["year"]["schema"]["type"] == "integer"
 
 
 def test_an_action_answers_with_the_row_as_this_caller_sees_it() -> None:
