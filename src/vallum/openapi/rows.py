@@ -111,11 +111,15 @@ def keys(resource: Resource) -> list[Json]:
 
 
 def identifier(name: str, schema: Json) -> Json:
-    """The schema of a parameter. OWASP's rule set forbids whole numbers that are called an id: they can be counted
-    through. Here a row is found only by who may read it, and what an id is, the model says (ADR 28).
+    """The schema of a parameter; one that is called an id is text, of digits where the column is a whole number.
+
+    OWASP's rule set forbids whole numbers there, because they can be counted through. Here a row is found only by who
+    may read it, and what an id is, the model says (ADR 28).
     """
-    counted = schema.get("type") == "integer" and _ID.search(name) is not None
-    return {"allOf": [schema]} if counted else schema
+    if schema.get("type") != "integer" or _ID.search(name) is None:
+        return schema
+    longest = len(str(schema["maximum"]))
+    return {"type": "string", "pattern": f"^(?:0|-?[1-9][0-9]{{0,{longest - 1}}})$", "maxLength": longest + 1}
 
 
 def _key(field: Field) -> Json:

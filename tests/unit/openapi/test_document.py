@@ -176,6 +176,18 @@ def test_keys_of_more_than_one_part_are_parameters_of_one_segment() -> None:
     assert parameters["year"]["schema"]["type"] == "integer"
 
 
+def test_an_id_is_text_among_the_parameters() -> None:
+    """Of digits where it is a whole number, as many as the column has; any other number is a number."""
+    reader = Reader(of(school, "head"))
+    for path, name in (("/students/{id}", "id"), ("/students", "classroom_id"), ("/grades", "course_id")):
+        schema = reader.parameters(path, "GET")[name]["schema"]
+        assert schema["type"] == "string"
+        for text, fits in (("17", True), ("0", True), ("-1", True), ("2147483647", True), ("01", False), ("x", False)):
+            assert (reader.errors(schema, text) == []) is fits, text
+    assert reader.parameters("/grades", "GET")["value"]["schema"]["type"] == "integer"
+    assert reader.parameters("/grades", "GET")["course_id[in]"]["schema"]["items"]["type"] == "integer"
+
+
 def test_an_action_answers_with_the_row_as_this_caller_sees_it() -> None:
     """With its ETag; a body of another type as Pydantic writes it."""
     reader = Reader(of(school, "registrar", "head"))
