@@ -53,7 +53,7 @@ def mark48(data: bytes) -> str:
 
 def csp_hash(inline: str) -> str:
     """The source expression that lets a page have this inline style or script (CSP Level 3, §2.3.1)."""
-    return f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
+    return f"'{integrity(inline.encode())}'"
 
 
 def nonce_key(caller: str, nonce: bytes) -> bytes:
@@ -62,3 +62,8 @@ def nonce_key(caller: str, nonce: bytes) -> bytes:
     A collision would refuse a request of the same caller, who alone chooses the nonces behind the name.
     """
     return sha256(b"%b\n%b" % (caller.encode(), nonce)).digest()[:15]
+
+
+def integrity(data: bytes) -> str:
+    """What a page says of a file that it asks for, so that a browser takes no other (Subresource Integrity, §3.5)."""
+    return f"sha256-{b64encode(sha256(data).digest()).decode()}"

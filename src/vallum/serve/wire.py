@@ -19,6 +19,7 @@ from vallum.declare.dialect import DialectName
 from vallum.declare.plan import OAUTH_PLAN
 from vallum.declare.route import Kind, Route, Verb
 from vallum.docs.problems import problem_routes
+from vallum.docs.reference import reference_routes
 from vallum.edge.cors import Cors
 from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
@@ -170,6 +171,7 @@ def own_routes(
     return [
         limits_route(api),
         *problem_routes(api.title, place.public_url),
+        *reference_routes(api.title),
         openapi.route(api, Site(place.public_url, place.dev, dialect)),
         Route(
             path=JWKS,
