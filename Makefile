@@ -30,7 +30,7 @@ ifeq ($(filter /%,$(DATA)),)
 override DATA := $(CURDIR)/$(DATA)
 endif
 
-SYSTEM_PACKAGES := bind9-host curl slowhttptest testssl.sh
+SYSTEM_PACKAGES := bind9-host chromium curl fonts-dejavu-core slowhttptest testssl.sh
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := $(PIP) install --quiet --require-hashes -r
 
@@ -136,7 +136,7 @@ $(UV): requirements/lock.txt | $(BIN)/python
 lock: $(UV)
 	$(COMPILE) pyproject.toml --extra postgres -o requirements/run.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
-	$(COMPILE) --group system -o requirements/system.txt
+	$(COMPILE) --group system -c requirements/dev.txt -o requirements/system.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
