@@ -134,7 +134,7 @@ MAX_NONCE_CHARACTERS: Final = 128
 NONCES_PER_CALLER: Final = 100_000
 """Live nonces of one caller: 555 fresh requests a second, all the time, at the window of FRESH_SECONDS."""
 NONCES: Final = 1_000_000
-"""Live nonces of known callers in the process (about 130 bytes each)."""
+"""Live nonces of known callers in the process (about 100 bytes each, 200 where every caller has few)."""
 STRANGERS_NONCES: Final = 200_000
 """Likewise of callers without a credential, apart: there are as many as there are addresses."""
 NONCE_ROWS: Final = 10_000

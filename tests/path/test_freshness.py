@@ -5,9 +5,11 @@ Each case of the tables is an attempt to have something counted that is not new,
 
 from __future__ import annotations
 
+import re
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, final
@@ -17,6 +19,7 @@ from tests.path import once
 from tests.path.once import RUNG, Bell, Gong, Horn
 from tests.path.small import NOON, Clock
 from tests.path.test_authenticate import change
+from tests.unit.serve.served import ROOT
 
 from tests import stores
 from vallum import API, defaults
@@ -798,4 +801,32 @@ def test_a_stop_that_cannot_write_is_a_crash(data: Path, monkeypatch: pytest.Mon
     answer = bells.ring("z" * 16, NOW)
     refused(answer, 400, "timestamp_stale")
     assert "retry-after" not in answer.headers, "a newer timestamp is good at once"
+    bells.stop()
+
+
+def test_the_memory_can_be_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the statement of the page about limitations: after a clock that was days ahead, writes are served again."""
+    page = (ROOT / "docs" / "limitations.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"`(UPDATE vallum_mark [^`]+)`", page)
+    bells = Bells(data)
+    bells.clock.forward(30 * 86_400)
+    assert bells.ring().status_code == 200
+    bells.stop()
+    bells = Bells(data)
+    assert bells.ring(OTHER).status_code == 200, "after a stop in order it takes no statement"
+    bells.clock.forward(30 * 86_400)
+    assert bells.ring("a" * 16).status_code == 200
+    with monkeypatch.context() as patch:
+        broken(bells, patch)
+        bells.client("ria")._running.journal.errors.clear()
+        bells.stop()
+    bells = Bells(data)
+    answer = bells.ring("b" * 16)
+    refused(answer, 400, "timestamp_stale")
+    assert int(answer.headers["retry-after"]) >= 30 * 86_400
+    bells.stop()
+    with closing(sqlite3.connect(data / "vallum.db")) as connection, connection:
+        connection.execute(statement)
+    bells = Bells(data)
+    assert bells.ring("b" * 16).status_code == 200
     bells.stop()

@@ -60,6 +60,15 @@ class Store:
             raise OSError("written")
         return found
 
+    async def run(self, statement: Statement) -> list[Any]:
+        """One statement that writes."""
+
+        def script() -> Script[list[Any]]:
+            rows: list[Any] = yield statement
+            return rows
+
+        return await self.write(script)
+
     async def read(self, statement: Statement) -> list[Any]:
         """One SELECT."""
         return self.file.read(statement)

@@ -53,8 +53,7 @@ class HighWater:
     async def start(self) -> None:
         """Take over from the process before; from now on that one accepts nothing beyond its mark."""
         now = self._clock()
-        floor = ceil(now - self.nonces.window_seconds) - 1
-        taking = take_over(self._holder, _ahead(now), floor, self._database.dialect)
+        taking = take_over(self._holder, _ahead(now), self._database.dialect)
         floor, mark, rows = await self._database.write(taking)
         self.nonces.restore(floor, mark, rows)
         if floor > now + ORDINARY_WAIT_SECONDS:

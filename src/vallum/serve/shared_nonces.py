@@ -52,7 +52,7 @@ class SharedNonces:
             Refusal: NONCE_REUSED, NONCES_UNAVAILABLE.
         """
         try:
-            is_first = await self._database.write(claim_row(row, self._database.dialect))
+            is_first = await self._database.run(claim_row(row, self._database.dialect))
         except Refusal as busy:
             raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1) from busy
         except Exception as error:

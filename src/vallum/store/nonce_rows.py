@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vallum.declare.dialect import DialectName
-from vallum.store.nonces import NonceRow
+from vallum.store.nonces import NEVER, NonceRow
 from vallum.store.ports import Script, Statement
 from vallum.store.sql import Param, Prepared, each_dialect, render, sql
 
@@ -36,12 +36,16 @@ _KEEP: Final[dict[DialectName, Prepared]] = {
             before,
             Param("rows"),
             after,
-            " ON CONFLICT (digest) DO NOTHING RETURNING digest",
+            " ON CONFLICT (digest) DO NOTHING",
         ),
         dialect,
     )
     for dialect, (before, after) in _ROWS.items()
 }
+_CLAIM: Final = each_dialect(
+    *("INSERT INTO vallum_nonce (caller, digest, second) VALUES (", Param("caller"), ", ", Param("digest"), ", "),
+    *(Param("second"), ") ON CONFLICT (digest) DO NOTHING RETURNING digest"),
+)
 _TAKE: Final = each_dialect("UPDATE vallum_mark SET holder = ", Param("holder"), " WHERE id = 1 RETURNING mark")
 _FIRST: Final = each_dialect(
     "INSERT INTO vallum_mark (id, holder, mark) VALUES (1, ", Param("holder"), ", ", Param("mark"), ")"
@@ -71,14 +75,13 @@ def present_mark(dialect: DialectName) -> Statement:
 
 
 def take_over(
-    holder: str, mark: int, floor: int, dialect: DialectName = "sqlite"
+    holder: str, mark: int, dialect: DialectName = "sqlite"
 ) -> Callable[[], Script[tuple[int, int, list[NonceRow]]]]:
     """Become the holder.
 
     Args:
         holder: a text that no other process has.
         mark: what it may accept from now on, unless the present mark is higher.
-        floor: what it will refuse in any case.
 
     Returns:
         The floor and the mark of the new holder, and the nonces above the floor.
@@ -86,7 +89,7 @@ def take_over(
 
     def script() -> Script[tuple[int, int, list[NonceRow]]]:
         found = yield _TAKE[dialect].bind({"holder": holder})
-        below = max([floor, *(present for (present,) in found)])
+        below = max((present for (present,) in found), default=NEVER)
         above = max(mark, below)
         if found:
             yield _MOVE[dialect].bind({"holder": holder, "mark": above})
@@ -123,13 +126,10 @@ def keep(holder: str, rows: Sequence[NonceRow], dialect: DialectName = "sqlite")
     return script
 
 
-def claim_row(row: NonceRow, dialect: DialectName) -> Callable[[], Script[bool]]:
-    """Write a nonce down, once; False when it is there already."""
-
-    def script() -> Script[bool]:
-        return bool((yield _KEEP[dialect].bind({"rows": json.dumps([row], ensure_ascii=False)})))
-
-    return script
+def claim_row(row: NonceRow, dialect: DialectName) -> Statement:
+    """Write a nonce down, once: no row comes back when it is there already."""
+    caller, digest, second = row
+    return _CLAIM[dialect].bind({"caller": caller, "digest": digest, "second": second})
 
 
 def forget_old(seconds: int, dialect: DialectName) -> Callable[[], Script[None]]:

@@ -70,6 +70,16 @@ async def store(tmp_path: Path) -> AsyncIterator[Counting]:
     await database.stop()
 
 
+def one(statement: Statement) -> Callable[[], Script[list[Any]]]:
+    """A script of it."""
+
+    def script() -> Script[list[Any]]:
+        rows: list[Any] = yield statement
+        return rows
+
+    return script
+
+
 async def accepted(process: HighWater, nonce: str, at: float, now: float) -> bool:
     """Whether it was, and covered."""
     with contextlib.suppress(Refusal):
@@ -156,7 +166,9 @@ async def test_rows_of_several_servers_go_by_the_clock_of_the_database(store: Co
     """A minute longer than any server could accept them, however long its window is."""
     ((now,),) = await store.read(Statement("SELECT CAST(strftime('%s', 'now') AS INTEGER)", ()))
     for age in (0, KEPT_SECONDS - 5, KEPT_SECONDS + 5):
-        assert await store.write(claim_row(("ann", f"{age:030x}", now - age), "sqlite"))
+        statement = claim_row(("ann", f"{age:030x}", now - age), "sqlite")
+        for is_first in (True, False):
+            assert bool(await store.write(one(statement))) is is_first
     await store.write(forget_old(KEPT_SECONDS, "sqlite"))
     assert len(await store.kept()) == 2
     assert KEPT_SECONDS >= defaults.FRESH_SECONDS_MAX + 2 * defaults.FRESH_SKEW_SECONDS
@@ -176,6 +188,7 @@ async def test_several_servers_forget_by_themselves(store: Counting, monkeypatch
     shared: Any = store
     server = SharedNonces(Nonces(), shared, Silent())
     monkeypatch.setattr(store, "write", failing)
+    monkeypatch.setattr(store, "run", failing, raising=False)
     await server.start()
     await third.wait()
     row = server.nonces.claim("ann", b"x", BEGIN, BEGIN)
