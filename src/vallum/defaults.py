@@ -209,6 +209,8 @@ JSON_LOCATE_BYTES: Final = 16 * KIB
 """How far a refused body is searched for the place of its fault (about 20 ms at worst)."""
 MAX_EMPTY_BODY_MESSAGES: Final = 64
 """Messages without a byte in one body: they cost work and never reach a byte limit (CVE-2019-9518)."""
+MAX_DURATION_DAYS: Final = 700_000
+"""Of a span of time, either way: SQLite keeps it as the instant so far from 1970, from the year 1 on."""
 MAX_ENTITY_TAGS: Final = 16
 """Entity tags in one If-Match or If-None-Match; an ordinary client sends one."""
 MAX_IDEMPOTENCY_KEY_CHARACTERS: Final = 255

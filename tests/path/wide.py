@@ -9,7 +9,7 @@ import asyncio
 import enum
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ class Thing(Base):
     instant: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     local: Mapped[datetime | None]
     hour: Mapped[time | None]
+    span: Mapped[timedelta | None]
     ident: Mapped[uuid.UUID | None]
     colour: Mapped[Colour | None] = mapped_column(Enum(Colour, native_enum=False, length=10))
     state: Mapped[State | None] = mapped_column(
@@ -157,6 +158,7 @@ ROWS: Final[Sequence[Mapping[str, Any]]] = (
         "instant": datetime(2026, 1, 1, 0, 0, tzinfo=UTC),
         "local": datetime(2026, 1, 1, 0, 0, 0, 1),  # noqa: DTZ001  # a column without a zone
         "hour": time(0, 0),
+        "span": timedelta(days=-1, microseconds=1),
         "ident": uuid.UUID(int=1),
         "colour": Colour.RED,
         "state": State.OPEN,
@@ -179,6 +181,7 @@ ROWS: Final[Sequence[Mapping[str, Any]]] = (
         "instant": datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC),
         "local": datetime(2026, 6, 1, 12, 0),  # noqa: DTZ001
         "hour": time(12, 30, 0, 1),
+        "span": timedelta(0),
         "ident": uuid.UUID(int=2**127),
         "colour": Colour.BLUE,
         "state": State.SHUT,
@@ -201,6 +204,7 @@ ROWS: Final[Sequence[Mapping[str, Any]]] = (
         "instant": datetime(2026, 7, 1, 22, 0, tzinfo=UTC),
         "local": datetime(2026, 6, 1, 12, 0, 1),  # noqa: DTZ001
         "hour": time(23, 59, 59, 999_999),
+        "span": timedelta(days=700_000),
         "ident": uuid.UUID(int=2**128 - 1),
         "colour": Colour.GREEN,
         "state": State.LOST,
@@ -231,6 +235,9 @@ def texts(value: Any) -> str:
         return value.replace(tzinfo=None).isoformat() + ("Z" if value.tzinfo else "")
     if isinstance(value, (date, time)):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        span = abs(value)
+        return f"{'-' if value < timedelta(0) else ''}P{span.days}DT{span.seconds}.{span.microseconds:06}S"
     return str(value)
 
 

@@ -11,14 +11,16 @@ import operator
 import string
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Any, Final, final
 
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
-Value = None | bool | int | float | Decimal | str | bytes | uuid.UUID | datetime | date | time
+from vallum.declare.dialect import DURATION
+
+Value = None | bool | int | float | Decimal | str | bytes | uuid.UUID | datetime | date | time | timedelta
 Truth = bool | None
 Read = Callable[[Any], Value]
 
@@ -147,12 +149,14 @@ def reader_of(type_: TypeEngine[Any]) -> Read:
     Raises:
         UnsupportedExpression: a type whose comparison the stores do not share; later, a value of another type.
     """
-    if isinstance(type_, types.TypeDecorator):
+    if isinstance(type_, types.TypeDecorator) and not isinstance(type_, DURATION):
         raise UnsupportedExpression("column-type", f"{type_!r} decides by its own code what is stored")
     if isinstance(type_, types.Enum):
         return _enum_reader(type_)
     if isinstance(type_, types.CHAR) or getattr(type_, "collation", None) is not None:
         raise UnsupportedExpression("column-type", f"{type_!r} compares by padding or collation")
+    if isinstance(type_, DURATION):
+        return lambda value: None if value is None else _instance(timedelta)(value)
     for kind, read in _READERS:
         if isinstance(type_, kind):
             return lambda value: None if value is None else read(value)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import Column, types
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 from sqlalchemy.types import TypeEngine
 
 from vallum.declare.checks_finding import Finding, error
-from vallum.declare.dialect import DialectName
+from vallum.declare.dialect import DURATION, DialectName
 from vallum.declare.resource import Resource
 
 FAMILIES: Final = (
@@ -27,10 +28,13 @@ FAMILIES: Final = (
     types.Uuid,
     types.JSON,
     types.LargeBinary,
+    *DURATION,
 )
 """The types of columns that have a JSON form; an Enum is a String and stands before it."""
-NO_KEY: Final = (types.JSON, types.LargeBinary, types.Float, types.Boolean)
+NO_KEY: Final = (types.JSON, types.LargeBinary, types.Float, types.Boolean, *DURATION)
 """Types whose text in a path is not one, or not exact."""
+SINGLE_BITS: Final = 24
+"""Of the mantissa of a float of 32 bits (IEEE 754)."""
 SQLITE_DIGITS: Final = 15
 """SQLite keeps a decimal as a double, which gives 15 digits back exactly (sqlite.org/floatingpoint.html)."""
 DEFAULTS: Final = (CallableColumnDefault, ScalarElementColumnDefault, ColumnElementColumnDefault)
@@ -53,7 +57,7 @@ def column_findings(resource: Resource, dialect: DialectName) -> list[Finding]:
 
 def type_findings(type_: TypeEngine[Any], place: str, dialect: DialectName) -> Iterator[Finding]:
     """What of a column type has no JSON form, or not the same one in both stores."""
-    if isinstance(type_, types.TypeDecorator):
+    if isinstance(type_, types.TypeDecorator) and not isinstance(type_, DURATION):
         yield error(
             "column-decorator",
             place,
@@ -67,12 +71,16 @@ def type_findings(type_: TypeEngine[Any], place: str, dialect: DialectName) -> I
             "column-type",
             place,
             f"The column type {variant!r} has no JSON form.",
-            "Use an integer, text, boolean, decimal, float, date, time, UUID, enum, JSON or bytes of SQLAlchemy.",
+            "Use an integer, text, boolean, decimal, float, date, time, interval, UUID, enum, JSON or bytes of SQLAlchemy.",
         )
     elif isinstance(type_, types.Time) and type_.timezone:
         yield error("column-type", place, "A time of day with an offset means no instant.", "Use Time() or DateTime.")
     elif isinstance(type_, types.Float) and type_.asdecimal:
         yield error("column-type", place, "A Float is no exact decimal.", "Use Numeric(precision, scale) or Float().")
+    elif isinstance(type_, types.Float) and _is_single(type_):
+        yield error("column-type", place, "REAL keeps six digits and rounds the rest.", "Use Float() or Double().")
+    elif isinstance(type_, (types.CHAR, types.NCHAR, CITEXT)):
+        yield error("column-type", place, f"{variant!r} compares by padding or case of its own.", "Use String().")
     elif isinstance(type_, types.Numeric):
         yield from _numeric_findings(type_, place, dialect)
     elif isinstance(type_, types.Enum):
@@ -93,17 +101,22 @@ def _is_own(type_: TypeEngine[Any]) -> bool:
     )
 
 
+def _is_single(type_: types.Float[Any]) -> bool:
+    """Whether PostgreSQL would keep it in 32 bits (its `float(p)`, 8.1.3)."""
+    return isinstance(type_, types.REAL) or (type_.precision is not None and type_.precision <= SINGLE_BITS)
+
+
 def _numeric_findings(type_: types.Numeric[Any], place: str, dialect: DialectName) -> Iterator[Finding]:
     if not type_.asdecimal:
         return
-    if type_.precision is None or type_.scale is None:
+    if dialect == "sqlite" and (type_.precision is None or type_.scale is None):
         yield error(
             "numeric-scale",
             place,
-            "Without precision and scale the stores show different digits.",
+            "Without precision and scale SQLite does not know which digits to show.",
             "Write Numeric(12, 2), or Float() where exactness does not matter.",
         )
-    elif dialect == "sqlite" and type_.precision > SQLITE_DIGITS:
+    elif dialect == "sqlite" and (type_.precision or 0) > SQLITE_DIGITS:
         yield error(
             "numeric-precision",
             place,

@@ -32,7 +32,9 @@ def filter_sql(resource: Resource, shape: FilterShape, index: int, dialect: Dial
         return sql(value, " IS NULL" if operator == "null" else " IS NOT NULL")
     slot = f"{FILTER}{index}"
     if operator == "in" and dialect == "sqlite" and isinstance(field.type, types.LargeBinary):
-        return sql("hex(", value, ") IN (SELECT value FROM json_each(", Param(slot, _hex_list), "))")
+        # Of NULL it makes an empty text, which is also what no bytes at all are.
+        members = sql("hex(", value, ") IN (SELECT value FROM json_each(", Param(slot, _hex_list), "))")
+        return sql(value, " IS NOT NULL AND ", members)
     if operator == "in":
         return sql(value, " ", _members(field, slot, dialect))
     param = value_param(field, slot, dialect)

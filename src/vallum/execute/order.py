@@ -62,10 +62,12 @@ def _term(resource: Resource, name: str, descending: bool, index: int, dialect: 
     nullable = field.nullable and not field.key
     if dialect == "sqlite":
         return Term(value, value, Param(f"{AFTER}{index}"), descending, nullable)
-    collation = (
-        ' COLLATE "C"' if isinstance(field.type, types.String) and not isinstance(field.type, types.Enum) else ""
-    )
     carried = sql("(", value, ")::text")
+    if isinstance(field.type, types.Enum) and field.type.native_enum:
+        # By its word, as SQLite keeps it; PostgreSQL would go by the order of declaration.
+        param = Param(f"{AFTER}{index}", None, None, "::text")
+        return Term(sql(carried, ' COLLATE "C"'), carried, param, descending, nullable)
+    collation = ' COLLATE "C"' if isinstance(field.type, types.String) else ""
     param = Param(f"{AFTER}{index}", None, None, f"::text{cast(field.type, dialect)}")
     return Term(sql(value, collation), carried, param, descending, nullable)
 

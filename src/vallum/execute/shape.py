@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from sqlalchemy import types
+
 from vallum.authorise.rights import Access
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ID
 from vallum.declare.resource import Field, Resource
-from vallum.store.codec import json_object, json_value, to_driver
+from vallum.store.codec import Member, is_document, json_object, json_value, to_driver
 from vallum.store.sql import (
     Param,
     Part,
@@ -38,7 +40,10 @@ def field_sql(resource: Resource, field: Field, dialect: DialectName) -> Sql:
     if field.column is not None:
         return sql(column_sql(field.column, dialect))
     # In brackets: a cast or an operator that is put behind it is meant for all of it.
-    return sql("(", expression_sql(field.expression, resource.table, dialect), ")")
+    value = sql("(", expression_sql(field.expression, resource.table, dialect), ")")
+    scale = field.type.scale if isinstance(field.type, types.Numeric) and field.type.asdecimal else None
+    # A product has more digits than its type says, a difference of SQLite's doubles has others.
+    return value if scale is None else sql("round(", value, f", {scale})")
 
 
 def key_condition(resource: Resource, dialect: DialectName) -> Sql:
@@ -86,13 +91,14 @@ def row_json(resource: Resource, names: Sequence[str], dialect: DialectName) -> 
 
 def masked_json(resource: Resource, access: Access, names: Sequence[str], alias: str, dialect: DialectName) -> str:
     """The JSON of a row of a subquery that carries the fields as `f0`, `f1`, … and the mask."""
-    pairs = []
+    members = []
     for index, name in enumerate(names):
-        value = json_value(resource.fields[name].type, f"{alias}.f{index}", dialect)
+        type_ = resource.fields[name].type
+        value = json_value(type_, f"{alias}.f{index}", dialect)
         if name not in access.certain:
             value = f"CASE WHEN {shown(access, name, f'{alias}.{MASK}')} THEN {value} END"
-        pairs.append((name, value))
-    return json_object(pairs, dialect)
+        members.append(Member(name, value, is_document(type_)))
+    return json_object(members, dialect)
 
 
 def shown(access: Access, name: str, mask: str) -> str:
@@ -152,9 +158,9 @@ def epoch_sql() -> Sql:
 def _object(resource: Resource, pairs: Sequence[tuple[str, Sql]], dialect: DialectName) -> Sql:
     """A JSON object whose values may hold parameters (a column_property with a constant)."""
     marks = {name: f"\x00{index}\x00" for index, (name, _) in enumerate(pairs)}
-    text = json_object(
-        [(name, json_value(resource.fields[name].type, marks[name], dialect)) for name, _ in pairs], dialect
-    )
+    kinds = {name: resource.fields[name].type for name, _ in pairs}
+    members = [Member(n, json_value(kind, marks[n], dialect), is_document(kind)) for n, kind in kinds.items()]
+    text = json_object(members, dialect)
     parts: list[Part] = []
     for index, piece in enumerate(text.split("\x00")):
         parts.append(pairs[int(piece)][1] if index % 2 else piece)

@@ -1,20 +1,21 @@
 """Column types: how a value is rendered as JSON inside SQL, and how it is given to the driver.
 
-Both stores give the same text: booleans as true and false, dates and times in RFC 3339, decimals and
-bytes (base64) as strings, enums by value, UUIDs with hyphens.
+Both stores give the same text: booleans as true and false, dates and times in RFC 3339, spans in ISO 8601, decimals
+and bytes (base64) as strings, enums by value, UUIDs with hyphens, documents as PostgreSQL's `jsonb` writes them.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, final
 
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
-from vallum.declare.dialect import DialectName
+from vallum.declare.dialect import DURATION, DialectName
 from vallum.declare.resource import Field
 from vallum.store.sql import Convert, converter
 
@@ -45,22 +46,45 @@ def json_value(type_: TypeEngine[Any], text: str, dialect: DialectName) -> str:
     raise TypeError(f"no JSON form for the column type {type_!r}")
 
 
-def json_object(pairs: Iterable[tuple[str, str]], dialect: DialectName) -> str:
-    """SQL for a JSON object as text, from names and the SQL of their JSON values, in that order, without spaces."""
-    listed = list(pairs)
+@final
+class Member(NamedTuple):
+    """One of a JSON object: its name, the SQL of its JSON value, and whether that is the text of a document."""
+
+    name: str
+    value: str
+    is_document: bool
+
+
+def is_document(type_: TypeEngine[Any]) -> bool:
+    """Whether the JSON value is a document of the application's own."""
+    return isinstance(type_, types.JSON)
+
+
+def json_object(members: Sequence[Member], dialect: DialectName) -> str:
+    """SQL for a JSON object as text, its members in that order, without spaces around them."""
     if dialect == "postgresql":
-        columns = ", ".join(f"{value} AS {_identifier(name)}" for name, value in listed)
+        columns = ", ".join(f"{member.value} AS {_identifier(member.name)}" for member in members)
         return f"(SELECT row_to_json(vallum_o)::text FROM (SELECT {columns}) vallum_o)"
-    chunks = [
-        "json_object("
-        + ", ".join(f"{_literal(name)}, {value}" for name, value in listed[at : at + JSON_OBJECT_PAIRS])
-        + ")"
-        for at in range(0, len(listed) or 1, JSON_OBJECT_PAIRS)
-    ]
-    text = chunks[0]
-    for chunk in chunks[1:]:
+    text, *others = _chunks(members) or ["json_object()"]
+    for chunk in others:
         text = f"(SELECT substr(j, 1, length(j) - 1) FROM (SELECT {text} AS j)) || ',' || substr({chunk}, 2)"
     return text
+
+
+def _chunks(members: Sequence[Member]) -> list[str]:
+    """Objects whose members together are these: a function takes so many, and SQLite would write documents anew."""
+    found: list[str] = []
+    plain: list[str] = []
+    for member in [*members, None]:
+        if plain and (member is None or member.is_document or len(plain) == JSON_OBJECT_PAIRS):
+            found.append(f"json_object({', '.join(plain)})")
+            plain = []
+        if member is not None and member.is_document:
+            key = _literal("{" + json.dumps(member.name, ensure_ascii=False) + ":")
+            found.append(f"({key} || coalesce({member.value}, 'null') || '}}')")
+        elif member is not None:
+            plain.append(f"{_literal(member.name)}, {member.value}")
+    return found
 
 
 @lru_cache(maxsize=FIELDS_CACHED)
@@ -118,7 +142,11 @@ def _sqlite_uuid(_: Any, text: str) -> str:
 
 
 def _sqlite_json(_: Any, text: str) -> str:
-    return f"json({text})"
+    return f"vallum_json({text})"
+
+
+def _sqlite_duration(_: Any, text: str) -> str:
+    return f"vallum_duration({text})"
 
 
 def _sqlite_bytes(_: Any, text: str) -> str:
@@ -144,8 +172,24 @@ def _postgres_time(_: Any, text: str) -> str:
     )
 
 
+def _postgres_duration(_: Any, text: str) -> str:
+    # `intervalstyle` is iso_8601 (postgres_connection), whose signs stand before each part.
+    negative = f"'-' || justify_hours(-({text}))::text"
+    return f"CASE WHEN {text} < INTERVAL '0' THEN {negative} ELSE justify_hours({text})::text END"
+
+
+def _postgres_float(_: Any, text: str) -> str:
+    # row_to_json would write NaN and infinity as texts; SQLite has no NaN, and its infinity is null here. Nor does it keep
+    # a minus before zero: added to zero, none is left.
+    return f"CASE WHEN {text} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {text} + 0 END"
+
+
+def _postgres_json(_: Any, text: str) -> str:
+    return f"({text})::jsonb"
+
+
 def _postgres_numeric(type_: Any, text: str) -> str:
-    return f"{text}::text" if type_.asdecimal else text
+    return f"({text})::text" if type_.asdecimal else _postgres_float(type_, text)
 
 
 def _postgres_text(_: Any, text: str) -> str:
@@ -167,15 +211,17 @@ _SQLITE: Final = (
     (types.Uuid, _sqlite_uuid),
     (types.JSON, _sqlite_json),
     (types.LargeBinary, _sqlite_bytes),
+    *((kind, _sqlite_duration) for kind in DURATION),
 )
 _POSTGRESQL: Final = (
     (types.Boolean, _as_is),
     (types.DateTime, _postgres_datetime),
     (types.Date, _postgres_text),
     (types.Time, _postgres_time),
-    (types.Float, _as_is),
+    (types.Float, _postgres_float),
     (types.Numeric, _postgres_numeric),
     (types.Uuid, _postgres_text),
-    (types.JSON, _as_is),
+    (types.JSON, _postgres_json),
     (types.LargeBinary, _postgres_bytes),
+    *((kind, _postgres_duration) for kind in DURATION),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Table
+from sqlalchemy import BindParameter, Enum, String, Table
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -97,7 +97,56 @@ class _SQLiteMarking(_Marking, SQLiteCompiler):  # type: ignore[misc]  # visit_t
 
 
 class _PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # the same
+    """Text is compared by code points whatever the database's collation is, and has the case of ASCII, as on SQLite."""
+
     vallum_position = "strpos"
+
+    def visit_lt_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._ordered(binary, "<", options)
+
+    def visit_le_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._ordered(binary, "<=", options)
+
+    def visit_gt_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._ordered(binary, ">", options)
+
+    def visit_ge_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._ordered(binary, ">=", options)
+
+    def visit_between_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._between(binary, "BETWEEN", options)
+
+    def visit_not_between_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return self._between(binary, "NOT BETWEEN", options)
+
+    def visit_lower_func(self, function: Any, **options: Any) -> str:
+        return self._of_one(function, options)
+
+    def visit_upper_func(self, function: Any, **options: Any) -> str:
+        return self._of_one(function, options)
+
+    def visit_max_func(self, function: Any, **options: Any) -> str:
+        return self._of_one(function, options)
+
+    def visit_min_func(self, function: Any, **options: Any) -> str:
+        return self._of_one(function, options)
+
+    def _of_one(self, function: Any, options: Any) -> str:
+        (argument,) = function.clauses
+        return f"{function.name}({self._plain(argument, options)})"
+
+    def _ordered(self, binary: Any, sign: str, options: Any) -> str:
+        return f"{self._plain(binary.left, options)} {sign} {self._plain(binary.right, options)}"
+
+    def _between(self, binary: Any, words: str, options: Any) -> str:
+        low, high = (self._plain(bound, options) for bound in binary.right.clauses)
+        return f"{self._plain(binary.left, options)} {words} {low} AND {high}"
+
+    def _plain(self, element: Any, options: Any) -> str:
+        text = str(self.process(element, **options))
+        if isinstance(element.type, Enum):
+            return f'(CAST({text} AS TEXT) COLLATE "C")'
+        return f'({text} COLLATE "C")' if isinstance(element.type, String) else text
 
 
 class _SQLiteDialect(SQLiteDialect_pysqlite):

@@ -15,6 +15,7 @@ from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
 from vallum import defaults
+from vallum.declare.dialect import DURATION
 from vallum.declare.resource import Field
 from vallum.validate.ranges import NONE, Bounds
 from vallum.validate.values import DECIMAL_CHARACTERS
@@ -52,6 +53,11 @@ INSTANT: Final[Schema] = {
     "maxLength": 32,
 }
 INSTANT_SHOWN: Final[Schema] = {**INSTANT, "pattern": f"^{_DATE}T{_TIME}Z$", "maxLength": 27}
+SPAN: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^-?P(?=[0-9T])(?:[0-9]{1,6}D)?(?:T(?=[0-9])(?:[0-9]{1,8}H)?(?:[0-9]{1,10}M)?(?:[0-9]{1,11}(?:\.[0-9]{1,6})?S)?)?$",
+    "maxLength": 50,
+}
 UUID: Final[Schema] = {"type": "string", "format": "uuid", "maxLength": 36}
 BOOLEAN: Final[Schema] = {"type": "boolean"}
 
@@ -95,7 +101,7 @@ def in_body(type_: TypeEngine[Any], bounds: Bounds) -> Schema:
         return _base64(type_)
     if isinstance(type_, types.DateTime):
         return INSTANT if type_.timezone else LOCAL
-    for family, schema in ((types.Uuid, UUID), (types.Date, DATE), (types.Time, TIME)):
+    for family, schema in ((types.Uuid, UUID), (types.Date, DATE), (types.Time, TIME), (DURATION, SPAN)):
         if isinstance(type_, family):
             return schema
     return {}  # a JSON document

@@ -13,6 +13,7 @@ from pydantic import Field as Constraint
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
+from vallum.declare.dialect import DURATION
 from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Field
 from vallum.edge.target import check_key
@@ -151,6 +152,8 @@ def convert_of(type_: TypeEngine[Any]) -> Convert:
         return values.to_date
     if isinstance(type_, types.Time):
         return values.to_time
+    if isinstance(type_, DURATION):
+        return values.to_duration
     if isinstance(type_, types.JSON):
         return values.to_document
     raise DeclarationError("column-type", repr(type_), "This column type has no JSON form.")

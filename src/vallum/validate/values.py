@@ -10,15 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 from uuid import UUID
 
+from vallum import defaults
 from vallum.validate.faults import FORMAT, LENGTH, RANGE, TYPE, bad
 
 INT64: Final = 2**63
+EXACT_WHOLE: Final = 2**53
+"""Below it a double is the whole number that it stands for."""
 DECIMAL_CHARACTERS: Final = 1_100
 """Of a decimal as text: the longest that a column may need (PostgreSQL's NUMERIC has up to 1,000 digits), and a few."""
 
@@ -28,6 +31,13 @@ _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
 _IS_DATE: Final = re.compile(_DATE)
 _IS_TIME: Final = re.compile(_TIME)
 _IS_DATETIME: Final = re.compile(rf"{_DATE}[Tt]{_TIME}([Zz]|[+-][0-9]{{2}}:[0-9]{{2}})?")
+_IS_DURATION: Final = re.compile(
+    r"(?P<sign>-?)P(?:(?P<days>[0-9]{1,6})D)?"
+    r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,8})H)?(?:(?P<minutes>[0-9]{1,10})M)?"
+    r"(?:(?P<seconds>[0-9]{1,11})(?:\.(?P<fraction>[0-9]{1,6}))?S)?)?"
+)
+_PARTS: Final = ("days", "hours", "minutes", "seconds")
+_LONGEST: Final = timedelta(days=defaults.MAX_DURATION_DAYS)
 # RFC 9562 §4: either case on input.
 _IS_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # RFC 8259 §6, without an exponent.
@@ -60,7 +70,7 @@ def to_float(value: Any) -> float:
         raise bad(RANGE, "The number is out of range.") from None
     if not isfinite(found):
         raise bad(RANGE, "The number is out of range.")
-    return found
+    return found or 0.0  # no -0: SQLite keeps none
 
 
 def to_decimal(value: Any, precision: int | None, scale: int | None) -> Decimal:
@@ -185,16 +195,37 @@ def to_bytes(value: Any, length: int | None) -> bytes:
     return found
 
 
+def to_duration(value: Any) -> timedelta:
+    """ISO 8601 §5.5.2.2 of days, hours, minutes and seconds, with a sign: months and years have no length."""
+    if isinstance(value, timedelta):
+        found = value
+    elif isinstance(value, str) and (match := _IS_DURATION.fullmatch(value)) and any(match.group(*_PARTS)):
+        days, hours, minutes, whole = (int(part or 0) for part in match.group(*_PARTS))
+        seconds = timedelta(seconds=whole, microseconds=int((match["fraction"] or "0").ljust(6, "0")))
+        found = timedelta(days=days, hours=hours, minutes=minutes) + seconds
+        found = -found if match["sign"] else found
+    else:
+        raise bad(FORMAT if isinstance(value, str) else TYPE, "A duration like P1DT2H30M is expected.")
+    if abs(found) > _LONGEST:
+        raise bad(RANGE, f"At most {defaults.MAX_DURATION_DAYS} days.")
+    return found
+
+
 def to_document(value: Any) -> Any:
     """A JSON document as a column keeps it: whole numbers exactly, within 64 bits; all others as doubles.
 
     Both stores and most readers know no other numbers than these (RFC 8259 §6). A whole number written with a
-    fraction or an exponent (1.0, 1e2) is a double.
+    fraction or an exponent (1.0, 1e2) is a double, unless it is the whole document: SQLite's JSON column keeps no 1.0.
     """
+    found = _document(value)
+    return int(found) if isinstance(found, float) and found.is_integer() and abs(found) < EXACT_WHOLE else found
+
+
+def _document(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: to_document(member) for name, member in value.items()}
+        return {name: _document(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [to_document(item) for item in value]
+        return [_document(item) for item in value]
     if isinstance(value, Decimal):
         return to_float(value)
     if isinstance(value, int) and not isinstance(value, bool) and not -INT64 <= value < INT64:

@@ -267,7 +267,7 @@ class Shouting(types.TypeDecorator[str]):
     "type_",
     [
         types.JSON(),
-        types.Interval(),
+        types.PickleType(),
         types.CHAR(2),
         types.String(collation="NOCASE"),
         types.ARRAY(types.Integer),

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import (
     ARRAY,
+    CHAR,
     JSON,
+    REAL,
     BigInteger,
     CheckConstraint,
     Enum,
     Float,
     ForeignKey,
     Integer,
-    Interval,
     LargeBinary,
     Numeric,
     PickleType,
@@ -31,7 +32,7 @@ from sqlalchemy import (
     cast,
     func,
 )
-from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.dialects.postgresql import CITEXT, INET, JSONB
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -88,11 +89,14 @@ class Word(enum.Enum):
 
 COLUMNS: list[tuple[str, Callable[[], Any]]] = [
     ("column-decorator", lambda: Upper(5)),
-    ("column-decorator", Interval),
     ("column-decorator", PickleType),
     ("column-type", lambda: Wrapped(5)),
     ("column-type", Money),
     ("column-type", INET),
+    ("column-type", CITEXT),
+    ("column-type", lambda: CHAR(2)),
+    ("column-type", REAL),
+    ("column-type", lambda: Float(24)),
     ("column-type", lambda: ARRAY(Integer)),
     ("column-type", lambda: Time(timezone=True)),
     ("column-type", lambda: Float(asdecimal=True)),

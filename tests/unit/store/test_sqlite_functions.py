@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from vallum.store.ports import Script, Statement, WithSession
 from vallum.store.sqlite import SqliteDatabase
 from vallum.store.sqlite_connection import Use, connect
-from vallum.store.sqlite_functions import add_functions, base64_text, float_text, uuid_text
+from vallum.store.sqlite_functions import (
+    add_functions,
+    base64_text,
+    document_text,
+    duration_text,
+    float_text,
+    uuid_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,7 @@ from vallum.store.sqlite_functions import add_functions, base64_text, float_text
     [
         # PostgreSQL 18.4: SELECT to_json(x) FROM unnest(ARRAY[…]::float8[]) x
         (0.0, "0"),
-        (-0.0, "-0"),
+        (-0.0, "0"),
         (1.0, "1"),
         (-2.5, "-2.5"),
         (100000.0, "100000"),
@@ -41,6 +48,9 @@ from vallum.store.sqlite_functions import add_functions, base64_text, float_text
         (9007199254740992.0, "9.007199254740992e+15"),
         (1e16, "1e+16"),
         (1e100, "1e+100"),
+        (1e23, "9.999999999999999e+22"),
+        (-1e23, "-9.999999999999999e+22"),
+        (2e23, "2e+23"),
         (5e-324, "5e-324"),
         (1.7976931348623157e308, "1.7976931348623157e+308"),
     ],
@@ -52,11 +62,11 @@ def test_a_double_is_written_as_postgresql_writes_it(value: float, text: str) ->
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_reads_back_exactly(value: float) -> None:
-    """Every finite double is a JSON number that means the same bits."""
+    """Every finite double is a JSON number that means the same bits, a minus before zero aside."""
     text = float_text(value)
     assert text is not None
     json.loads(text)
-    assert struct.pack("<d", float(text)) == struct.pack("<d", value)
+    assert struct.pack("<d", float(text)) == struct.pack("<d", value + 0)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), None])
@@ -83,6 +93,46 @@ def test_base64_reads_back(value: bytes) -> None:
 def test_a_uuid_has_its_hyphens(value: uuid.UUID) -> None:
     """From the 32 digits that SQLAlchemy stores."""
     assert uuid_text(value.hex) == str(value)
+
+
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        # PostgreSQL 18.4, intervalstyle iso_8601: justify_hours(x), the sign in front
+        ("1970-01-01 00:00:00.000000", "PT0S"),
+        ("1970-01-02 02:03:04.500000", "P1DT2H3M4.5S"),
+        ("1970-01-01 00:00:00.000001", "PT0.000001S"),
+        ("1969-12-31 23:59:59.999999", "-PT0.000001S"),
+        ("1969-12-30 00:00:00.000000", "-P2D"),
+        ("1970-01-01 01:00:00.000000", "PT1H"),
+        ("0001-01-01 00:00:00.000000", "-P719162D"),
+    ],
+)
+def test_a_span_is_written_as_postgresql_writes_it(kept: str, text: str) -> None:
+    """From the instant as which SQLAlchemy stores it."""
+    assert duration_text(kept) == text
+
+
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        # PostgreSQL 18.4: SELECT x::jsonb::text
+        ('{"b":1,"a":[true,null],"aa":"\\u00e9"}', '{"a": [true, null], "b": 1, "aa": "é"}'),
+        ("{}", "{}"),
+        ('{"a":1,"a":2}', '{"a": 2}'),
+        ("1.50", "1.50"),
+        ("1e2", "100"),
+        ("1E-7", "0.0000001"),
+        ("-0.0", "0.0"),
+        (5, "5"),
+        (1.5, "1.5"),
+        ("9007199254740993", "9007199254740993"),
+        ('"\\u0001/\\u007f"', '"\\u0001/\x7f"'),
+    ],
+)
+def test_a_document_is_written_as_postgresql_writes_it(kept: str | float, text: str) -> None:
+    """However it was stored: a number as the affinity of its column left it."""
+    assert document_text(kept) == text
 
 
 def test_null_stays_null() -> None:

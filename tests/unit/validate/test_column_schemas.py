@@ -25,9 +25,12 @@ BEYOND = {
     ("instant", '"0001-01-01T00:00:00+01:00"'),
     ("share", "1" + "0" * 400),
     ("blob", '"AAECAwQ="'),
+    ("span", '"P700001D"'),
+    ("span", '"-P700000DT0.000001S"'),
+    ("span", '"PT99999999999S"'),
 }
 """What these schemas leave to the validator: how a whole number is written, an instant before the first year once it is
-in UTC, a number beyond a double, five bytes in the characters of four to six. And the numbers inside a document."""
+in UTC, a number beyond a double, five bytes in the characters of four to six, how long a span is in all. And the numbers inside a document."""
 
 
 def fits(schema: dict[str, Any], value: Any) -> bool:

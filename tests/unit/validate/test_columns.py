@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -57,6 +57,10 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("price", "7", Decimal(7)),
     ("day", '"2024-02-29"', date(2024, 2, 29)),
     ("hour", '"23:59:59.000001"', time(23, 59, 59, 1)),
+    ("span", '"PT0S"', timedelta(0)),
+    ("span", '"-P1DT2H3M4.5S"', -timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=500_000)),
+    ("span", '"PT86400S"', timedelta(days=1)),
+    ("span", '"P700000D"', timedelta(days=700_000)),
     ("instant", '"2026-01-31T08:30:00+02:30"', datetime(2026, 1, 31, 6, 0, tzinfo=UTC)),
     ("instant", '"2026-01-31t08:30:00.5z"', datetime(2026, 1, 31, 8, 30, 0, 500_000, tzinfo=UTC)),
     ("local", '"2026-01-31T08:30:00"', datetime(2026, 1, 31, 8, 30)),  # noqa: DTZ001  # the column is naive
@@ -128,6 +132,24 @@ REFUSED: list[tuple[str, str, str]] = [
     ("hour", '"08:30"', "format"),
     ("hour", '"08:30:00Z"', "format"),
     ("hour", "30600", "type"),
+    ("span", '"P"', "format"),
+    ("span", '"PT"', "format"),
+    ("span", '"P1DT"', "format"),
+    ("span", '"P1Y"', "format"),
+    ("span", '"P1M"', "format"),
+    ("span", '"P1W"', "format"),
+    ("span", '"P1.5D"', "format"),
+    ("span", '"PT1.5H"', "format"),
+    ("span", '"PT.5S"', "format"),
+    ("span", '"PT0.1234567S"', "format"),
+    ("span", '"PT-1S"', "format"),
+    ("span", '"+P1D"', "format"),
+    ("span", '"p1d"', "format"),
+    ("span", '"1 day"', "format"),
+    ("span", "3600", "type"),
+    ("span", '"P700001D"', "range"),
+    ("span", '"-P700000DT0.000001S"', "range"),
+    ("span", '"PT99999999999S"', "range"),
     ("instant", '"2026-01-31T08:30:00"', "format"),
     ("instant", '"2026-01-31 08:30:00Z"', "format"),
     ("instant", '"2026-01-31T08:30:00.1234567Z"', "format"),

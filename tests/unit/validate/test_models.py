@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
-from sqlalchemy import Interval
+from sqlalchemy import PickleType
 from sqlalchemy.orm import Mapped, mapped_column
 from tests.unit.validate.things import Base, Colour, Thing, access, faults, full, orders, tenants, things
 
@@ -100,6 +100,7 @@ def test_handlers_may_give_python_values() -> None:
         "name": "n",
         "day": date(2026, 1, 1),
         "hour": time(8),
+        "span": timedelta(hours=1),
         "instant": datetime(2026, 1, 1, tzinfo=UTC),
         "colour": Colour.RED,
         "ratio": 0.25,
@@ -147,7 +148,7 @@ def test_a_column_type_without_a_json_form_is_an_error_of_the_declaration() -> N
     class Odd(Base):
         __tablename__ = "odd"
         id: Mapped[int] = mapped_column(primary_key=True)
-        span: Mapped[Any] = mapped_column(Interval)
+        span: Mapped[Any] = mapped_column(PickleType)
 
     odd = API("Odd", roles=["all"]).resource(Odd, allow("all", CREATE))
     with pytest.raises(DeclarationError, match="column-type"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -81,6 +81,7 @@ class Thing(Base):
     price: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
     day: Mapped[date | None]
     hour: Mapped[time | None] = mapped_column(Time)
+    span: Mapped[timedelta | None]
     instant: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     local: Mapped[datetime | None] = mapped_column(DateTime)
     token: Mapped[uuid.UUID | None]
