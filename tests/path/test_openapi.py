@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +16,9 @@ from tests.path.test_authenticate import change, comparable
 from tests.unit.openapi.documents import Reader
 
 from vallum import API, defaults
-from vallum.openapi.document import document
-from vallum.openapi.service import PATH
+from vallum.openapi.audience import Audience
+from vallum.openapi.document import Site, document
+from vallum.openapi.service import PATH, OpenApi
 from vallum.store import principals
 from vallum.testing import ORIGIN, Answer, Client, create_database
 
@@ -202,3 +204,18 @@ def test_a_document_is_written_once_for_a_role_set_and_few_are_kept(
         assert client(name).get(PATH).status_code == 200
     assert written == [("reader",), ("writer",), (), ("writer",), ("reader",)]
     assert client("rita").get(PATH).json()["servers"][0]["url"] == ORIGIN
+
+
+async def test_many_who_ask_at_once_wait_for_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty first callers of a role set have it written once."""
+    written = []
+
+    def counted(*arguments: Any) -> bytes:
+        written.append(arguments[1].roles)
+        return b"{}"
+
+    monkeypatch.setattr("vallum.openapi.service.document", counted)
+    service = OpenApi(general.api, Site(ORIGIN, dev=False, dialect="sqlite"))
+    audiences = [Audience((role,), frozenset(), identified=True) for role in ("member", "manager")] * 10
+    assert len(await asyncio.gather(*(service._of(audience) for audience in audiences))) == 20
+    assert sorted(written) == [("manager",), ("member",)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,6 +20,7 @@ from tests.unit.openapi.documents import ANONYMOUS, SAMPLES, SITE, Reader, audie
 from school import api as school
 from vallum import API, CREATE, DELETE, READ, UPDATE, allow, deny, when
 from vallum.oauth.server import TOKEN
+from vallum.openapi.audience import rights_of
 from vallum.openapi.document import described, document
 
 
@@ -85,6 +88,32 @@ def test_a_field_that_is_not_granted_is_nowhere_in_it() -> None:
     assert "classroom_id" in text
     for word in ("notes", "salary", "guardian", "phone", "left the school"):
         assert word not in text, word
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_document_has_a_word_that_is_only_for_others(name: str) -> None:
+    """Names of fields, paths and roles that no rule of a role grants stand nowhere in its document."""
+    api = SAMPLES[name]
+    whole = of(api, *api.roles)
+    everything = {f for resource in api.resources.values() for f in resource.fields}
+    everything |= {path.split("/")[1] for path in whole["paths"]} | set(api.roles)
+    common = names(described(API("Empty", roles=["x"]), audience(api, "x"), SITE)) | names(of(coins, "miner"))
+    common |= {"number"}  # a type of JSON
+    for role in api.roles:
+        document = of(api, role)
+        granted = {role, *(path.split("/")[1] for path in document["paths"])}
+        rights = rights_of(api, audience(api, role), "sqlite")
+        for resource in api.resources.values():
+            found = [rights.on(resource, operation) for operation in (CREATE, READ, UPDATE)]
+            granted |= {name for access in found if access is not None for name in access.granted}
+            if found[1] is not None:
+                granted |= set(resource.key)  # in the path
+        assert (everything - granted - common) & names(document) == set(), role
+
+
+def names(value: object) -> set[str]:
+    """What stands in a JSON document between quotes or backticks, before an operator or behind a minus."""
+    return set(re.findall(r'(?<=["`-])\w+(?=["`\[])', json.dumps(value)))
 
 
 def test_a_field_that_some_rows_hide_may_be_null() -> None:
