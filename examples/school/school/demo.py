@@ -240,6 +240,9 @@ def demo_text(base_url: str, ca_path: Path, data: Path) -> str:
         "nothing is installed on this machine. The authority's certificate is",
         f"  {ca_path}",
         "",
+        f"To read and try it in a browser: {base_url}/docs; sign in there with what this prints:",
+        f"  {shlex.join([str(program()), 'token', 'teacher-17', '--dev', '--data', str(data)])}",
+        "",
         "Paste any of these into another terminal. Tokens are made as the command runs. Ctrl-C here stops the server.",
     ]
     for practice in practices(shell):
