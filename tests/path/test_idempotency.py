@@ -272,7 +272,8 @@ def test_what_is_over_is_dropped_in_portions(bea: Client, data: Path, clock: Clo
     write = counters._database.write
 
     def counted(_: Any, script: Any) -> Any:
-        ran.append(script)
+        if script.__qualname__.startswith("forget."):  # the sealer writes, too
+            ran.append(script)
         return write(script)
 
     monkeypatch.setattr(type(counters._database), "write", counted)

@@ -186,6 +186,7 @@ def test_a_wrong_secret_and_a_revoked_client(server: Server, found: dict[str, st
 # docs/clients.md ----------------------------------------------------------------------
 
 PAGE = (HOME.parents[1] / "docs" / "clients.md").read_text(encoding="utf-8")
+AUTHORITY = "../../data/dev-ca.pem"
 ROW = re.compile(r"^\| (\d{3}) \| `(\w+)` \|", re.MULTILINE)
 ADDRESS = "https://localhost:8443"
 
@@ -200,7 +201,7 @@ def sent(server: Server, line: str, **variables: str) -> requests.Response:
     for name, value in variables.items():
         line = line.replace(f"${name}", value)
     words = shlex.split(line)
-    assert words[:3] == ["curl", "--cacert", "data/dev-ca.pem"]
+    assert words[:3] == ["curl", "--cacert", AUTHORITY]
     url, rest = words[3].replace(ADDRESS, server.url), words[4:]
     given = {option: [value for key, value in batched(rest) if key == option] for option in ("-u", "-d", "-H")}
     assert sum(map(len, given.values())) * 2 == len(rest)
@@ -222,7 +223,7 @@ def test_the_page_of_clients(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What docs/clients.md says to do works as it stands there, from the first client to the end of the last."""
-    making, _, asking, using, ending = blocks("sh")
+    _, making, asking, using, ending = blocks("sh")
     by_key, rule = blocks("python")
     (shown,) = (json.loads(text) for text in blocks("json"))
     for name in ("kiosk", "kiosk-2"):
@@ -237,7 +238,7 @@ def test_the_page_of_clients(
 
     def operator(block: str) -> list[str]:
         lines = [line.removeprefix("secret=$(").removesuffix(")") for line in block.splitlines()]
-        return [server.command(*shlex.split(line)[1:]) for line in lines]
+        return [server.command(*shlex.split(line)[1:]) for line in lines if line.startswith("vallum ")]
 
     secret, registered, other, listed = operator(making)
     assert "kiosk authenticates itself" in registered
@@ -247,11 +248,14 @@ def test_the_page_of_clients(
     answer = sent(server, asking.strip(), secret=secret)
     token = answer.json()["access_token"]
     assert answer.json() == {**shown, "access_token": token}
-    answers = [sent(server, line, secret=secret, token=token) for line in using.splitlines()]
+    first, *uses = using.splitlines()
+    assert first == f"token={shown['access_token']}"
+    answers = [sent(server, line, secret=secret, token=token) for line in uses]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 401]
     assert answers[1].json()["active"] is True
 
-    assert "Concert" in executed(by_key.replace(ADDRESS, server.url), tmp_path, capsys)
+    program = by_key.replace(ADDRESS, server.url).replace(AUTHORITY, server.authority)
+    assert "Concert" in executed(program, tmp_path, capsys)
     imports = "from vallum import READ, allow, when\n"
     assert "scope='articles'" in executed(f"{imports}print({rule.strip()})", tmp_path, capsys)
 
@@ -271,7 +275,7 @@ def executed(program: str, place: Path, capsys: pytest.CaptureFixture[str]) -> s
 
 def test_the_openssl_of_the_page() -> None:
     """The files are those that the page's commands make; the program itself may not be there."""
-    assert blocks("sh")[1].splitlines() == [
+    assert [line for line in blocks("sh")[1].splitlines() if line.startswith("openssl ")] == [
         "openssl genpkey -algorithm ed25519 -out kiosk.key",
         "openssl pkey -in kiosk.key -pubout -out kiosk.pem",
     ]
