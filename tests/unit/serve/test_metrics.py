@@ -104,7 +104,7 @@ async def test_ready_means_that_the_database_answers() -> None:
 
 async def test_a_read_that_does_not_end_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """A balancer must hear it in time."""
-    monkeypatch.setattr(defaults, "OPS_SECONDS", 0.05)
+    monkeypatch.setattr(defaults, "OPS_SECONDS", 0.5)
     async with listening(asyncio.Event().wait) as port:
         answer = await ask(port, b"GET /health/ready HTTP/1.1\r\nHost: localhost:1\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 503")
