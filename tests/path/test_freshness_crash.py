@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -17,7 +19,7 @@ from typing import Final
 import pytest
 from tests.path.load import Asked, Load, library
 from tests.path.test_crash import SEEDED, kill, rows
-from tests.unit.serve.served import Served
+from tests.unit.serve.served import Served, eventually
 
 from vallum.crypto.random import request_id
 
@@ -110,6 +112,27 @@ def test_kill_9_lets_nothing_in_again(server: Served) -> None:
         fresh = stamped(time.time(), request_id())
         assert server.ask("POST", "/books", token, {"title": f"after-{number}"}, fresh)[0] == 201
     print(dict(counted))
+
+
+def test_a_reload_refuses_nothing_new(server: Served) -> None:
+    """SIGHUP in the middle of it: the new process begins when the old one has written what it accepted."""
+    token = server.token("wim")
+    sent: dict[str, dict[str, str]] = {}
+    (before,) = server.workers()
+
+    def fields(mark: str) -> dict[str, str]:
+        sent[mark] = stamped(time.time(), request_id())
+        return sent[mark]
+
+    with Load(server, token, "POST", "/books", "reload", lambda mark: {"title": mark}, 2, fields) as load:
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: server.workers() and before not in server.workers())
+        time.sleep(0.5)
+    statuses = Counter(one.status for one in load.asked)
+    assert statuses[201] > 50
+    assert set(statuses) <= {201, 0}, "refused by nobody; a connection of the old process may have ended"
+    accepted = {one.mark: sent[one.mark] for one in load.asked if one.status == 201}
+    assert sent_again(server, token, accepted) == {409: len(accepted)}
 
 
 def test_two_hundred_at_once_are_one(server: Served) -> None:

@@ -119,7 +119,8 @@ class Processes(RuleBasedStateMachine):
         """A process begins, perhaps with another window; with a store that fails it does not begin."""
         process = self.make(Nonces(window, per_caller=30, known=60, strangers=40))
         try:
-            self.run(process.start())
+            # Its rounds are `tend`.
+            self.run(process._take_over() if isinstance(process, HighWater) else process.start())
         except OSError:
             return
         self.alive.append(process)

@@ -6,6 +6,9 @@ is further ahead than the mark waits until its nonce is written down. While noth
 first request after that waits for the mark to be moved. When the mark cannot be moved, it is passed by the clock, and
 nothing is accepted any more.
 
+At a reload the process before still serves: then this one begins without the mark, and requests that need it wait until
+their turn has come.
+
 The task is its own: counters of a hundred thousand callers may take longer to be written than the mark can wait.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from math import ceil
 from typing import Final, final
@@ -31,6 +34,10 @@ log = logging.getLogger(__name__)
 
 ORDINARY_WAIT_SECONDS: Final = 60
 """A mark that is further ahead of the clock than this was written under another clock."""
+AT_ONCE_SECONDS: Final = 0.5
+"""How long a start waits for it; then it goes on without, and the service answers what need not be fresh."""
+OPENED_SECONDS: Final = 8.0
+"""How long a request waits for it; a little longer than `alone.TURN_SECONDS`."""
 
 
 @final
@@ -39,6 +46,9 @@ class HighWater:
 
     Args:
         clock: Unix seconds.
+
+    Attributes:
+        turn: returns when the process before has ended; None: there is none.
     """
 
     def __init__(self, nonces: Nonces, database: Database, journal: Journal, clock: Callable[[], float]) -> None:
@@ -46,19 +56,42 @@ class HighWater:
         self._database = database
         self._journal = journal
         self._clock = clock
+        self.turn: Callable[[], Awaitable[None]] | None = None
         self._holder = request_id()
+        self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[bool] | None = None
 
     async def start(self) -> None:
-        """Take over from the process before; from now on that one accepts nothing beyond its mark."""
+        """Take over from the process before; if that one still serves, in a while."""
+        self._task = asyncio.create_task(self._run())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AT_ONCE_SECONDS):
+                await self._taken.wait()
+
+    async def opened(self) -> None:
+        """Return when nonces can be accepted.
+
+        Raises:
+            Refusal: NONCES_UNAVAILABLE when that takes too long.
+        """
+        try:
+            async with asyncio.timeout(OPENED_SECONDS):
+                await self._taken.wait()
+        except TimeoutError:
+            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1) from None
+
+    async def _take_over(self) -> None:
+        """From now on the process before accepts nothing beyond its mark."""
+        if self.turn is not None:
+            await self.turn()
         now = self._clock()
         taking = take_over(self._holder, _ahead(now), self._database.dialect)
         floor, mark, rows = await self._database.write(taking)
         self.nonces.restore(floor, mark, rows)
         if floor > now + ORDINARY_WAIT_SECONDS:
             log.warning("The clock was ahead: fresh requests are refused for another %d seconds.", floor - now)
-        self._task = asyncio.create_task(self._run())
+        self._taken.set()
 
     async def stop(self) -> None:
         """Accept nothing more, write down what is live, and leave a mark that refuses nothing else."""
@@ -88,6 +121,12 @@ class HighWater:
             raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1)
 
     async def _run(self) -> None:
+        while not self._taken.is_set():
+            try:
+                await self._take_over()
+            except Exception as error:  # noqa: BLE001  # whatever it is, nothing is accepted before it goes
+                self._journal.failed("freshness", error)
+                await asyncio.sleep(defaults.MARK_SECONDS)
         while True:
             await asyncio.sleep(defaults.MARK_SECONDS)
             now = self._clock()

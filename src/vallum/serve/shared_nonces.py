@@ -15,7 +15,7 @@ from vallum import defaults
 from vallum.pipeline import Journal
 from vallum.refusals import NONCE_REUSED, NONCES_UNAVAILABLE, Refusal
 from vallum.store.nonce_rows import claim_row, forget_old, present_mark
-from vallum.store.nonces import NonceRow, Nonces
+from vallum.store.nonces import NEVER, NonceRow, Nonces
 from vallum.store.ports import Database
 
 KEPT_SECONDS: Final = defaults.FRESH_SECONDS_MAX + 2 * defaults.FRESH_SKEW_SECONDS
@@ -33,6 +33,7 @@ class SharedNonces:
 
     async def start(self) -> None:
         """Begin to remove rows that nobody asks for any more; a restore has left a mark, below which it knows none."""
+        self.nonces.restore(NEVER, NEVER, ())
         for (floor,) in await self._database.read(present_mark(self._database.dialect)):
             self.nonces.restore(floor, floor, ())
         self._task = asyncio.create_task(self._run())
@@ -44,6 +45,9 @@ class SharedNonces:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def opened(self) -> None:
+        """It was closed for good."""
 
     async def cover(self, row: NonceRow, _: float) -> None:
         """Write the nonce down, unless another server has accepted it.

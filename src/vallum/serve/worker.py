@@ -21,10 +21,11 @@ from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
 from vallum.errors import OperatorError
 from vallum.request import Receive
-from vallum.serve.alone import hold
+from vallum.serve.alone import hold, take_turn
 from vallum.serve.asgi import Application, Send
 from vallum.serve.database import address_of, dialect_of
 from vallum.serve.errors import SettingsError
+from vallum.serve.high_water import HighWater
 from vallum.serve.journal import STDERR, Journal
 from vallum.serve.load import load_api
 from vallum.serve.master_key import read_master_key
@@ -83,6 +84,10 @@ class Worker:
         self._application = Application(self._service)
         self._port = settings.port if settings.unix_socket is None else None
         self._ops = Ops(settings.ops_port, metrics, self._probe) if settings.ops_port else None
+        self._data = settings.data
+        self._turn: int | None = None
+        if isinstance(self._service.ledger, HighWater):
+            self._service.ledger.turn = self._take_turn
         self._ready = ready
         self._parent = parent
         self._watch: asyncio.Task[None] | None = None
@@ -139,6 +144,11 @@ class Worker:
         if self._ops is not None:
             await self._ops.stop()
         await self._service.stop()
+        if self._turn is not None:
+            os.close(self._turn)
+
+    async def _take_turn(self) -> None:
+        self._turn = await take_turn(self._data)
 
     async def _probe(self) -> object:
         return await self._service.database.read(PROBE)

@@ -35,6 +35,7 @@ class Nonces:
         floor: the last second of which it is not known any more what was accepted.
         mark: the last second that the mark on disk covers.
         used: whether anything was accepted since somebody set this to False.
+        is_open: whether it is known what was accepted before, and nobody has closed it.
         window_seconds: how old a timestamp may be.
     """
 
@@ -54,7 +55,7 @@ class Nonces:
         self.window_seconds = window_seconds
         self.floor = self.mark = NEVER
         self.used = False
-        self._open = True
+        self.is_open = False
         self._per_caller = per_caller
         self._limits = {False: known, True: strangers}
         self._totals = {False: 0, True: 0}
@@ -110,10 +111,11 @@ class Nonces:
         for caller, digest, second in rows:
             if (key := bytes.fromhex(digest)) not in self._live:
                 self._add(caller, key, second)
+        self.is_open = True
 
     def close(self) -> None:
         """Accept no more."""
-        self._open = False
+        self.is_open = False
 
     def rows(self) -> Iterator[NonceRow]:
         """All that are live."""
@@ -123,7 +125,7 @@ class Nonces:
                     yield caller, digest.hex(), second
 
     def _check_room(self, caller: str, now: float) -> None:
-        if not self._open:
+        if not self.is_open:
             raise Refusal(NONCES_UNAVAILABLE)
         if self._held.get(caller, 0) >= self._per_caller:
             first = min(second for second, callers in self._seconds.items() if caller in callers)

@@ -38,6 +38,13 @@ class Ledger(Protocol):
 
     nonces: Nonces
 
+    async def opened(self) -> None:
+        """Return when nonces can be accepted.
+
+        Raises:
+            Refusal: NONCES_UNAVAILABLE when that takes too long.
+        """
+
     async def cover(self, row: NonceRow, now: float) -> None:
         """Return when it is on disk that this nonce was accepted.
 
@@ -72,7 +79,9 @@ class Meter:
         return claim, headers.pairs(claim)
 
     async def accept(self, identified: Identified, stamp: Stamp) -> None:
-        """Claim the request's nonce. Nothing is awaited before that."""
+        """Claim the request's nonce. Nothing is awaited before that, unless the service begins just now."""
+        if not self.ledger.nonces.is_open:
+            await self.ledger.opened()
         name, request = identified.principal.id, identified.admitted.request
         caller = name if name is not None else STRANGER + address_key(request.address)
         row = self.ledger.nonces.claim(caller, stamp.nonce, stamp.at, request.received_at)

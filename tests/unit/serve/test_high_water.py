@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from tests.property.test_freshness import Silent
 
 from vallum import defaults
 from vallum.refusals import NONCES_UNAVAILABLE, Refusal
+from vallum.serve import alone as one_server
+from vallum.serve import high_water
+from vallum.serve.alone import take_turn
 from vallum.serve.high_water import HighWater
 from vallum.serve.shared_nonces import KEPT_SECONDS, SharedNonces
 from vallum.store import migrations
@@ -197,3 +201,68 @@ async def test_several_servers_forget_by_themselves(store: Counting, monkeypatch
         await server.cover(row, BEGIN)
     assert refused.value.reason is NONCES_UNAVAILABLE
     await server.stop()
+
+
+async def test_a_process_waits_for_its_turn(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the one before serves, the new one begins without the mark, and its requests wait; then it knows all."""
+    monkeypatch.setattr(high_water, "AT_ONCE_SECONDS", 0.01)
+    old = await store.begin()
+    ended = asyncio.Event()
+    made: Any = store
+    new = HighWater(Nonces(), made, Silent(), lambda: store.now)
+    new.turn = lambda: _wait(ended)
+    await new.start()
+    assert not new.nonces.is_open
+    waiting = asyncio.create_task(new.opened())
+    assert await accepted(old, "x", BEGIN, BEGIN)
+    assert not waiting.done()
+    await old.stop()
+    ended.set()
+    await waiting
+    assert not await accepted(new, "x", BEGIN, BEGIN)
+    assert await accepted(new, "y", BEGIN, BEGIN)
+    await new.stop()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def test_a_mark_that_cannot_be_taken_over_is_tried_again(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then requests are told that it cannot be; afterwards they are accepted, without a restart."""
+    monkeypatch.setattr(high_water, "AT_ONCE_SECONDS", 0.01)
+    monkeypatch.setattr(high_water, "OPENED_SECONDS", 0.02)
+    monkeypatch.setattr(defaults, "MARK_SECONDS", 0.001)
+
+    async def failing(_: object) -> None:
+        raise OSError("not now")
+
+    made: Any = store
+    process = HighWater(Nonces(), made, Silent(), lambda: store.now)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", failing)
+        await process.start()
+        with pytest.raises(Refusal) as refused:
+            await process.opened()
+        assert refused.value.reason is NONCES_UNAVAILABLE
+    monkeypatch.setattr(high_water, "OPENED_SECONDS", 10)
+    await process.opened()
+    assert await accepted(process, "x", BEGIN, BEGIN)
+    await process.stop()
+
+
+async def test_a_turn_is_given_back_by_who_dies_and_not_waited_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel holds the lock: closing the descriptor is enough. Who never ends is not waited for."""
+    first = await take_turn(tmp_path)
+    second = asyncio.create_task(take_turn(tmp_path))
+    await asyncio.sleep(0.1)
+    assert not second.done()
+    os.close(first)
+    monkeypatch.setattr(one_server, "TURN_SECONDS", 0.05)
+    held = await second
+    os.close(await take_turn(tmp_path))
+    os.close(held)

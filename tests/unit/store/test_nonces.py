@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.refusals import NONCE_REUSED, NONCES_LIMITED, NONCES_UNAVAILABLE, TIMESTAMP_STALE, Reason, Refusal
-from vallum.store.nonces import Nonces
+from vallum.store.nonces import NEVER, Nonces
 
 NOW = 1_800_000_000.0
 STRANGER = "\n192.0.2.1"
+
+
+def opened(window: int, **limits: int) -> Nonces:
+    """Of a first process."""
+    nonces = Nonces(window, **limits)
+    nonces.restore(NEVER, NEVER, ())
+    return nonces
 
 
 def refusal(nonces: Nonces, caller: str, nonce: bytes, at: float, now: float) -> Reason | None:
@@ -35,7 +42,7 @@ def refusal(nonces: Nonces, caller: str, nonce: bytes, at: float, now: float) ->
 )
 def test_nothing_is_accepted_twice_whatever_the_clock_does(asked: list[tuple[str, bytes, float, float]]) -> None:
     """One process, all of whose clocks wander: a nonce of a caller has one timestamp at which it was accepted."""
-    nonces = Nonces(60)
+    nonces = opened(60)
     accepted: list[tuple[str, bytes, float]] = []
     now = NOW
     for caller, nonce, ahead, passed in asked:
@@ -50,7 +57,7 @@ def test_nothing_is_accepted_twice_whatever_the_clock_does(asked: list[tuple[str
 
 def test_bounds_count_what_is_live_and_nothing_else() -> None:
     """Per caller and in all; strangers apart; what was refused takes no place."""
-    nonces = Nonces(60, per_caller=2, known=3, strangers=1)
+    nonces = opened(60, per_caller=2, known=3, strangers=1)
     assert [refusal(nonces, "a", bytes([n]), NOW, NOW) for n in range(3)] == [None, None, NONCES_LIMITED]
     assert refusal(nonces, "a", b"\x00", NOW, NOW) is NONCE_REUSED
     assert [refusal(nonces, "b", bytes([n]), NOW + n, NOW) for n in range(2)] == [None, NONCES_UNAVAILABLE]
@@ -65,7 +72,7 @@ def test_bounds_count_what_is_live_and_nothing_else() -> None:
 
 def test_it_says_when_there_is_room_again() -> None:
     """Of the caller's own oldest nonce, or of the oldest of all; a second later is enough, and not before."""
-    nonces = Nonces(60, per_caller=1, known=2)
+    nonces = opened(60, per_caller=1, known=2)
     nonces.claim("a", b"x", NOW - 20, NOW)
     nonces.claim("b", b"x", NOW - 10, NOW)
     for caller, wait in (("c", 41), ("b", 51)):
@@ -79,7 +86,7 @@ def test_it_says_when_there_is_room_again() -> None:
 
 def test_each_nonce_is_forgotten_once() -> None:
     """A look that finds nothing to drop does no work that grows with what is there."""
-    nonces = Nonces(60)
+    nonces = opened(60)
     for n in range(1000):
         nonces.claim("a", str(n).encode(), NOW + n % 30, NOW)
     seconds = nonces._seconds
@@ -92,11 +99,11 @@ def test_each_nonce_is_forgotten_once() -> None:
 
 def test_what_an_earlier_process_accepted_is_known() -> None:
     """Its rows are all taken, beyond the bounds too; the same row twice is as good as once; below its floor nothing passes."""
-    earlier = Nonces(60)
+    earlier = opened(60)
     for n in range(5):
         earlier.claim("a", bytes([n]), NOW, NOW)
     rows = list(earlier.rows())
-    nonces = Nonces(60, per_caller=2)
+    nonces = opened(60, per_caller=2)
     nonces.restore(int(NOW) - 5, int(NOW) + 2, rows + rows[:2])
     assert len(nonces) == 5
     assert refusal(nonces, "a", b"\x00", NOW, NOW) is NONCE_REUSED
@@ -107,7 +114,7 @@ def test_what_an_earlier_process_accepted_is_known() -> None:
 
 def test_a_row_is_asked_for_beyond_the_mark_only() -> None:
     """Seconds are rounded up: a fraction of a second beyond the mark is beyond it."""
-    nonces = Nonces(60)
+    nonces = opened(60)
     nonces.restore(0, int(NOW) + 2, ())
     assert nonces.claim("a", b"1", NOW + 2, NOW) is None
     row = nonces.claim("a", b"2", NOW + 2.001, NOW)
@@ -116,8 +123,9 @@ def test_a_row_is_asked_for_beyond_the_mark_only() -> None:
 
 
 def test_a_closed_one_accepts_nothing() -> None:
-    """While its nonces are written down, none may be added; and one that was seen is still told from a new one."""
-    nonces = Nonces(60)
+    """Before it knows what was accepted, nothing is. While its nonces are written down, none may be added; and one that was seen is still told from a new one."""
+    assert refusal(Nonces(60), "a", b"1", NOW, NOW) is NONCES_UNAVAILABLE
+    nonces = opened(60)
     nonces.claim("a", b"1", NOW, NOW)
     nonces.close()
     assert refusal(nonces, "a", b"1", NOW, NOW) is NONCE_REUSED
