@@ -36,7 +36,7 @@ def template() -> Path:
     """An empty database, made once."""
     path = Path(tempfile.mkdtemp(prefix="vallum-freshness-")) / "vallum.db"
     with SqliteFile.create(path) as file:
-        file.write(migrations.create())
+        file.write(migrations.create("sqlite"))
     return path
 
 

@@ -28,6 +28,7 @@ REPOSITORY: Final = [
 OPTIONAL_IMPORTS: Final = {
     "asyncpg": "the extra `postgres`",
     "vallum.store.postgres": "imports asyncpg",
+    "vallum.store.postgres_connection": "imports asyncpg",
     "vallum.store.postgres_peek": "imports asyncpg",
 }
 """Modules that may be imported inside a function, and why."""

@@ -59,7 +59,9 @@ def _accounts(api: API, settings: Settings) -> Iterator[Finding]:
         return
     try:
         with database_of(settings) as database:
-            migrations.check(database.write(migrations.version), str(settings.database or settings.data))
+            migrations.check(
+                database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
+            )
             check_plans(database.read(plans(database.dialect)), api.plans)
     except StoreError as fault:
         yield error(fault.identifier, fault.place, "The server would not start.", fault.mend)

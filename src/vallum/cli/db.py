@@ -69,7 +69,7 @@ def migrate(data: Data = None, app: App = None, as_json: AsJson = False) -> None
     """Bring Vallum's own tables to this version; the application's are its own affair."""
     settings = settings_of(data=data, app=app)
     with database_of(settings) as database:
-        before, after = done(database, _migrated, migrations.migrate())
+        before, after = done(database, _migrated, migrations.migrate(database.dialect))
     if as_json:
         show({"before": before, "after": after})
     else:

@@ -55,7 +55,7 @@ def serve(
     api = load_api(settings.app)
     _stop_at(check(api, dialect=dialect_of(settings.database)), as_json=as_json)
     with database_of(settings) as database:
-        migrations.check(database.write(migrations.version), str(settings.database or settings.data))
+        migrations.check(database.write(migrations.version(database.dialect)), str(settings.database or settings.data))
     run(settings, lambda: _announce(api, settings, as_json=as_json))
 
 

@@ -83,7 +83,7 @@ def end_everything(
         StoreError: `schema-missing`, `schema-new`, `audit-broken`; the database is as it was then, but for its version.
     """
     folder, dialect = place / KEYS_FOLDER, database.dialect
-    database.write(migrations.migrate())
+    database.write(migrations.migrate(database.dialect))
     public = keys.public_jwks(folder) if wanted.trusted is None else wanted.trusted
     report = database.look(lambda: verify(keys.key_set(public), wanted.checkpoints, dialect, now))
     if not report.whole and not wanted.broken_audit:

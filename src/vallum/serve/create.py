@@ -50,7 +50,7 @@ def create_database(
     dialect = dialect_of(address)
 
     def script() -> Script[int]:
-        yield from migrations.create(metadatas)()
+        yield from migrations.create(dialect, metadatas)()
         for seeder in seeders:
             yield WithSession(seeder)
         yield from go_on(metadatas, dialect)

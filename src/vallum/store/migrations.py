@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, MetaData, insert, inspect, select, text, update
+from sqlalchemy import Connection, MetaData, insert, text, update
 from sqlalchemy.orm import Session
 
+from vallum.declare.dialect import DialectName
 from vallum.store.errors import StoreError
 from vallum.store.guards import guard
-from vallum.store.ports import Script, WithSession
+from vallum.store.ports import Script, Statement, WithSession
 from vallum.store.schema import CLIENT_TABLES, METADATA, api_key, audit, audit_segment, idempotency, mark, meta, nonce
 
 VERSION: Final = 7
@@ -51,16 +52,31 @@ STEPS: Final[Mapping[int, Step]] = {
 _SCHEMA: Final = "schema"
 
 
-def version() -> Script[int | None]:
+_THERE: Final[Mapping[DialectName, Statement]] = {
+    "sqlite": Statement(f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{meta.name}'", ()),
+    "postgresql": Statement(f"SELECT 1 WHERE to_regclass('{meta.name}') IS NOT NULL", ()),
+}
+_VERSION: Final = Statement(f"SELECT value FROM {meta.name} WHERE key = '{_SCHEMA}'", ())
+_LOCK: Final = Statement("SELECT pg_advisory_xact_lock(-1171286580971793759)", ())
+"""Of no other program: the first bytes of SHA-256 of `vallum`."""
+
+
+def version(dialect: DialectName) -> Callable[[], Script[int | None]]:
     """The version in the database; None when Vallum's tables are not there."""
 
-    def ask(session: Session) -> int | None:
-        if not inspect(session.connection()).has_table(meta.name):
+    def script() -> Script[int | None]:
+        if not (yield _THERE[dialect]):
             return None
-        return int(session.execute(select(meta.c.value).where(meta.c.key == _SCHEMA)).scalar_one())
+        rows = yield _VERSION
+        return int(rows[0][0])
 
-    found: int | None = yield WithSession(ask)
-    return found
+    return script
+
+
+def _alone(dialect: DialectName) -> Script[None]:
+    """Two nodes that begin at once make or migrate the tables once: the second waits, and finds them done."""
+    if dialect == "postgresql":  # a writer of SQLite is alone
+        yield _LOCK
 
 
 def check(found: int | None, place: str, present: int = VERSION) -> None:
@@ -77,7 +93,7 @@ def check(found: int | None, place: str, present: int = VERSION) -> None:
         raise StoreError("schema-new", place, f"A newer Vallum wrote it (schema {found}): use that one.")
 
 
-def create(application: Iterable[MetaData] = ()) -> Callable[[], Script[None]]:
+def create(dialect: DialectName, application: Iterable[MetaData] = ()) -> Callable[[], Script[None]]:
     """Make Vallum's tables and those of the application.
 
     Raises:
@@ -87,19 +103,22 @@ def create(application: Iterable[MetaData] = ()) -> Callable[[], Script[None]]:
 
     def make(session: Session) -> None:
         connection = session.connection()
-        if inspect(connection).has_table(meta.name):
-            raise StoreError("schema-exists", meta.name, "Use another place, or `vallum db migrate`.")
         for metadata in metadatas:
             metadata.create_all(connection)
         connection.execute(insert(meta).values(key=_SCHEMA, value=str(VERSION)))
 
     def script() -> Script[None]:
+        yield from _alone(dialect)
+        if (yield _THERE[dialect]):
+            raise StoreError("schema-exists", meta.name, "Use another place, or `vallum db migrate`.")
         yield WithSession(make)
 
     return script
 
 
-def migrate(steps: Mapping[int, Step] = STEPS, present: int = VERSION) -> Callable[[], Script[tuple[int, int]]]:
+def migrate(
+    dialect: DialectName, steps: Mapping[int, Step] = STEPS, present: int = VERSION
+) -> Callable[[], Script[tuple[int, int]]]:
     """Bring Vallum's tables to the present version; returns the version before and after.
 
     Raises:
@@ -107,7 +126,8 @@ def migrate(steps: Mapping[int, Step] = STEPS, present: int = VERSION) -> Callab
     """
 
     def script() -> Script[tuple[int, int]]:
-        found = yield from version()
+        yield from _alone(dialect)
+        found = yield from version(dialect)()
         if found is None or found > present:
             check(found, meta.name, present)
         before = int(found or 0)

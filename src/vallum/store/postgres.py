@@ -63,7 +63,7 @@ class PostgresDatabase:
         """
         await self.connect()
         try:
-            migrations.check(await self.write(migrations.version), str(self._address))
+            migrations.check(await self.write(migrations.version(self.dialect)), str(self._address))
             self.opaque = await opaque_names(self.read)
         except BaseException:
             await self.stop()

@@ -49,7 +49,7 @@ class SqliteDatabase:
         await self._writer.start()
         try:
             self._reader.open()
-            migrations.check(await self._writer.write(migrations.version), str(self._path))
+            migrations.check(await self._writer.write(migrations.version(self.dialect)), str(self._path))
         except BaseException:
             await self.stop()
             raise

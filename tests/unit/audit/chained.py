@@ -66,7 +66,7 @@ def make(data: Path) -> SigningKey:
     """A database with the tables, and the audit's key."""
     data.mkdir(mode=0o700)
     with SqliteFile.create(data / "vallum.db") as file:
-        file.write(migrations.create())
+        file.write(migrations.create("sqlite"))
     return keys.make(data / "keys", None)
 
 

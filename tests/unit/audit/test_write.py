@@ -33,7 +33,7 @@ EVENT = AuditEvent(
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[SqliteFile]:
     with SqliteFile.create(tmp_path / "vallum.db") as opened:
-        opened.write(migrations.create())
+        opened.write(migrations.create("sqlite"))
         yield opened
 
 

@@ -67,7 +67,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Counting]:
     """A database of this test's own."""
     path = tmp_path / "vallum.db"
     with SqliteFile.create(path) as file:
-        file.write(migrations.create())
+        file.write(migrations.create("sqlite"))
     database = SqliteDatabase(path)
     await database.start()
     yield Counting(database)

@@ -45,7 +45,7 @@ class Item(Base):
 def create(path: Path) -> None:
     """A database with the tables above and Vallum's."""
     with SqliteFile.create(path) as file:
-        file.write(migrations.create([Base.metadata]))
+        file.write(migrations.create("sqlite", [Base.metadata]))
 
 
 def add_item(name: str, size: int = 0) -> Callable[[], Script[int]]:

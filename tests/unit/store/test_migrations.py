@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Column, Connection, Integer, MetaData, Table, text
+from sqlalchemy.orm import Session
 from tests.unit.store.sqlite_support import Base, run
 
+from tests import stores
 from vallum.declare.accounts import Account
-from vallum.store import migrations, principals
+from vallum.store import guards, migrations, principals
 from vallum.store.errors import StoreError
-from vallum.store.ports import Statement
+from vallum.store.ports import CommandDatabase, Script, Statement, WithSession
+from vallum.store.postgres import PostgresCommands
+from vallum.store.postgres_address import parse
 from vallum.store.schema import METADATA
 from vallum.store.sqlite import SqliteDatabase, SqliteFile
 
@@ -35,16 +45,16 @@ def set_version(file: SqliteFile, number: int) -> None:
 def test_create_makes_both_sets_of_tables(empty: Path) -> None:
     """Vallum's tables and the application's, with the version they are of."""
     with SqliteFile(empty) as file:
-        assert file.write(migrations.version) is None
-        file.write(migrations.create([Base.metadata]))
+        assert file.write(migrations.version("sqlite")) is None
+        file.write(migrations.create("sqlite", [Base.metadata]))
         assert tables(file) - {"sqlite_sequence"} == {*METADATA.tables, *Base.metadata.tables}
-        assert file.write(migrations.version) == migrations.VERSION
+        assert file.write(migrations.version("sqlite")) == migrations.VERSION
 
 
 def test_create_makes_nothing_twice(path: Path) -> None:
     """A database that has them is left alone."""
     with SqliteFile(path) as file, pytest.raises(StoreError, match="schema-exists"):
-        file.write(migrations.create([Base.metadata]))
+        file.write(migrations.create("sqlite", [Base.metadata]))
 
 
 def test_create_is_all_or_nothing(empty: Path) -> None:
@@ -53,7 +63,7 @@ def test_create_is_all_or_nothing(empty: Path) -> None:
         broken = MetaData()
         Table("broken", broken, Column("id", Integer, CheckConstraint("no such thing")))
         with pytest.raises(sqlite3.OperationalError):
-            file.write(migrations.create([Base.metadata, broken]))
+            file.write(migrations.create("sqlite", [Base.metadata, broken]))
         assert tables(file) == set()
 
 
@@ -145,10 +155,10 @@ def test_migrate_runs_the_missing_steps_in_order(path: Path) -> None:
 
     with SqliteFile(path) as file:
         set_version(file, 1)
-        assert file.write(migrations.migrate({n: step(n) for n in range(1, 4)}, 4)) == (1, 4)
+        assert file.write(migrations.migrate("sqlite", {n: step(n) for n in range(1, 4)}, 4)) == (1, 4)
         assert done == [1, 2, 3]
-        assert file.write(migrations.version) == 4
-        assert file.write(migrations.migrate({}, 4)) == (4, 4)
+        assert file.write(migrations.version("sqlite")) == 4
+        assert file.write(migrations.migrate("sqlite", {}, 4)) == (4, 4)
 
 
 def test_a_failed_migration_changes_nothing(path: Path) -> None:
@@ -156,20 +166,20 @@ def test_a_failed_migration_changes_nothing(path: Path) -> None:
     with SqliteFile(path) as file:
         set_version(file, 1)
         with pytest.raises(LookupError):
-            file.write(migrations.migrate({1: _add_column, 2: _fail}, 3))
-        assert file.write(migrations.version) == 1
+            file.write(migrations.migrate("sqlite", {1: _add_column, 2: _fail}, 3))
+        assert file.write(migrations.version("sqlite")) == 1
         assert file.read(Statement("SELECT count(*) FROM pragma_table_info('vallum_meta')", ())) == [(2,)]
 
 
 def test_migrate_refuses_what_it_does_not_know(empty: Path, path: Path) -> None:
     """A newer database is not touched, and one without our tables is not ours."""
     with SqliteFile(empty) as file, pytest.raises(StoreError, match="schema-missing"):
-        file.write(migrations.migrate())
+        file.write(migrations.migrate("sqlite"))
     with SqliteFile(path) as file:
         set_version(file, migrations.VERSION + 1)
         with pytest.raises(StoreError, match="schema-new"):
-            file.write(migrations.migrate())
-        assert file.write(migrations.version) == migrations.VERSION + 1
+            file.write(migrations.migrate("sqlite"))
+        assert file.write(migrations.version("sqlite")) == migrations.VERSION + 1
 
 
 FIRST_VERSION = """
@@ -202,12 +212,12 @@ def test_a_database_of_the_first_version_becomes_one_of_this(path: Path) -> None
         set_version(file, 1)
         file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", 0, "sqlite"))
         assert file.read(shape) != expected
-        assert file.write(migrations.migrate()) == (1, migrations.VERSION)
+        assert file.write(migrations.migrate("sqlite")) == (1, migrations.VERSION)
         assert file.read(shape) == expected
         assert len(expected) > 10
         assert file.read(columns) == audit
         assert file.read(principals.load("rita", "sqlite")) != []
-        assert file.write(migrations.migrate()) == (migrations.VERSION, migrations.VERSION)
+        assert file.write(migrations.migrate("sqlite")) == (migrations.VERSION, migrations.VERSION)
 
 
 @pytest.mark.parametrize(("found", "identifier"), [(None, "schema-missing"), (1, "schema-old"), (3, "schema-new")])
@@ -225,3 +235,93 @@ async def test_the_start_asks_for_the_version(path: Path) -> None:
         set_version(file, migrations.VERSION + 1)
     with pytest.raises(StoreError, match="schema-new"):
         await SqliteDatabase(path).start()
+
+
+# PostgreSQL, and what Alembic says -----------------------------------------------------------
+
+FIRST_ON_POSTGRESQL = """
+DROP TABLE vallum_api_key, vallum_idempotency, vallum_audit_segment, vallum_client, vallum_client_credential,
+  vallum_client_assertion, vallum_revoked_token, vallum_mark, vallum_nonce;
+ALTER TABLE vallum_audit DROP COLUMN api_key;
+UPDATE vallum_meta SET value = '1' WHERE key = 'schema'
+"""
+
+
+@pytest.fixture
+def server_database() -> Iterator[str]:
+    """An empty one; its name."""
+    name = stores.server().database()
+    yield name
+    stores.server().drop(name)
+
+
+def _differences(session: Session) -> list[Any]:
+    context = MigrationContext.configure(
+        session.connection(),
+        opts={
+            "compare_type": True,
+            "include_name": lambda name, kind, _: kind != "table" or name.startswith("vallum_"),
+        },
+    )
+    # Comments explain the schema here; nothing reads them there.
+    return [found for found in compare_metadata(context, METADATA) if "modify_comment" not in str(found)]
+
+
+def differences(database: CommandDatabase) -> list[Any]:
+    """What Alembic would change to make the tables those of `schema`."""
+
+    def script() -> Script[list[Any]]:
+        found: list[Any] = yield WithSession(_differences)
+        return found
+
+    return database.write(script)
+
+
+def test_a_migrated_database_is_that_of_the_schema_to_alembic(path: Path, server_database: str) -> None:
+    """On both stores: from the first version, and made new."""
+    with SqliteFile(path) as file:
+        for part in FIRST_VERSION.split(";\n"):
+            file.write(run(part))
+        set_version(file, 1)
+        assert len(differences(file)) >= 10
+        file.write(migrations.migrate("sqlite"))
+        assert differences(file) == []
+    server = stores.server()
+    with PostgresCommands(parse(server.url(server_database))) as database:
+        database.write(migrations.create("postgresql"))
+        assert differences(database) == []
+        for part in FIRST_ON_POSTGRESQL.split(";\n"):
+            server.rows(server_database, part)
+        assert len(differences(database)) >= 10
+        assert database.write(migrations.migrate("postgresql")) == (1, migrations.VERSION)
+        assert differences(database) == []
+        assert database.write(partial(guards.broken, "postgresql")) == ([], [])
+
+
+def test_nodes_that_begin_at_once_migrate_once(server_database: str) -> None:
+    """Each says that it is at the present version; the steps ran once. The same of making the tables."""
+    address = parse(stores.server().url(server_database))
+    done: list[int] = []
+
+    def slow(connection: Connection) -> None:
+        done.append(1)
+        connection.execute(text("SELECT pg_sleep(0.2)"))
+
+    def at_once(work: Callable[[PostgresCommands], Any]) -> list[Any]:
+        def node(_: int) -> Any:
+            with PostgresCommands(address) as database:
+                try:
+                    return work(database)
+                except StoreError as error:
+                    return error.identifier
+
+        with ThreadPoolExecutor(4) as threads:
+            return sorted(threads.map(node, range(4)), key=str)
+
+    made = at_once(lambda database: database.write(migrations.create("postgresql")))
+    assert made == [None, *["schema-exists"] * 3]
+    later = migrations.VERSION + 1
+    steps = {migrations.VERSION: slow}
+    moved = at_once(lambda database: database.write(migrations.migrate("postgresql", steps, later)))
+    assert moved == [(migrations.VERSION, later), *[(later, later)] * 3]
+    assert done == [1]
