@@ -15,26 +15,27 @@ from tests.path.conftest import As
 from tests.path.test_authenticate import change, comparable
 from tests.unit.openapi.documents import Reader
 
+from tests import stores
 from vallum import API, defaults
 from vallum.openapi.audience import Audience
 from vallum.openapi.document import Site, document
 from vallum.openapi.service import PATH, OpenApi
 from vallum.store import principals
-from vallum.testing import ORIGIN, Answer, Client, create_database
+from vallum.testing import ORIGIN, Answer, Client
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[As]:
+def others(tmp_path_factory: pytest.TempPathFactory, store: str) -> Iterator[As]:
     """Clients of the second application and of the one with a column of each type, by account."""
     with ExitStack() as stack:
         places: dict[int, Path] = {}
         for api, seed in ((general.api, general.seed), (wide.api, wide.seed)):
             places[id(api)] = tmp_path_factory.mktemp("others") / "data"
-            create_database(api, places[id(api)], seed=seed)
+            stores.create(api, places[id(api)], seed=seed, store=store)
 
         def client(name: str | None) -> Client:
             api = wide.api if name in wide.api.accounts.declared else general.api
-            return stack.enter_context(Client(api, as_=name, data=places[id(api)]))
+            return stack.enter_context(stores.client(api, name, places[id(api)]))
 
         yield client
 
@@ -62,6 +63,7 @@ def fits(found: Reader, path: str, method: str, answer: Answer) -> None:
         assert not answer.content
 
 
+@pytest.mark.stores("sqlite", "postgresql")
 @pytest.mark.parametrize("name", ["mia", "mona", "alex", "otto", "lena", "rosa", "paul", "wim", "adam"])
 def test_rows_are_what_the_document_says(others: As, name: str) -> None:
     """Every list and the first item of each, of each caller of two applications: all column types, masks and nulls."""
