@@ -33,7 +33,7 @@ class Audit:
     def __init__(self, folder: Path) -> None:
         self.name = stores.server().database()
         self.database = PostgresCommands(parse(stores.server().url(self.name)))
-        self.database.write(migrations.create("sqlite"))
+        self.database.write(migrations.create("postgresql"))
         self.sign = signer(keys.make(folder, None))
         self.keys = keys.key_set(keys.public_jwks(folder))
 
