@@ -173,6 +173,10 @@ PAGE_DEFAULT: Final = 10
 """Rows of a page when `limit` is not given."""
 PAGE_MAX: Final = 100
 """Rows of a page at most: it bounds the cost of one request, which is one unit."""
+PAGE_BYTES: Final = 4 * MIB
+"""JSON of the rows of a page: it ends before the row that goes beyond, and `next` begins there. One row is always given."""
+COUNT_EXACT_ROWS: Final = 1_000
+"""Rows that `count=estimated` counts before it estimates: below a millisecond along an index."""
 MAX_QUERY_PARAMETERS: Final = 32
 """Filters and the reserved parameters together."""
 MAX_FILTERS: Final = 16

@@ -78,7 +78,7 @@ def ids(answer: Answer) -> list[int]:
         ("limit[gt]=1", "limit[gt]", "reserved"),
         ("after=", "after", "length"),
         (f"after={'x' * 2049}", "after", "length"),
-        ("count=estimated", "count", "choice"),
+        ("count=planned", "count", "choice"),
         ("count=", "count", "choice"),
         ("sort=", "sort", "name"),
         ("sort=text,-text", "sort", "repeated"),

@@ -115,7 +115,7 @@ def everything(connection: Connection, resource: Resource, values: Values) -> di
     whole = api.resource(resource.model, allow("all", READ))
     access = Policy(api, "sqlite").rights_of(Principal("x", frozenset({"all"})), None).on(whole, READ)  # type: ignore[arg-type]  # no conditions
     assert access is not None
-    shape = ListShape(access.shown, (), (), None, False)
+    shape = ListShape(access.shown, (), (), None)
     found = listed(connection, whole, access, shape, values.with_({LIMIT: 1000}))
     return {identity(resource, row): row for row in found}
 
@@ -161,7 +161,7 @@ def test_lists_show_what_the_rules_mean(connection: Connection, world: World) ->
     if access is None:
         assert seen == []
         return
-    shape = ListShape(access.shown, (), (), None, False)
+    shape = ListShape(access.shown, (), (), None)
     found = (
         {identity(resource, row): row for row in listed(connection, resource, access, shape, world.values)}
         if set(resource.key) <= access.granted
@@ -197,7 +197,7 @@ def test_a_hidden_field_never_matches_a_filter(connection: Connection, world: Wo
     names = sorted(names, key=lambda n: n in access.certain)
     chosen = [names[0], names[min(pick % 3, len(names) - 1)]]
     values = [pool(resource.fields[n].type)[pick % len(pool(resource.fields[n].type))] for n in chosen]
-    shape = ListShape(access.shown, ((chosen[0], operator), (chosen[1], "ne")), (), None, True)
+    shape = ListShape(access.shown, ((chosen[0], operator), (chosen[1], "ne")), (), None, "exact")
     bound = world.values.with_({f"{FILTER}{i}": v for i, v in enumerate(values)})
     rows = rows_of(connection, list_statement(resource, access, shape, "sqlite"), bound)
     compare = {"eq": "__eq__", "ne": "__ne__", "lt": "__lt__", "gte": "__ge__"}[operator]
@@ -227,13 +227,13 @@ def test_pages_make_up_the_list(connection: Connection, world: World, pick: int,
     sort = ((sortable[pick % len(sortable)], descending),) if sortable else ()
     whole = rows_of(
         connection,
-        list_statement(resource, access, ListShape(access.shown, (), sort, None, False), "sqlite"),
+        list_statement(resource, access, ListShape(access.shown, (), sort, None), "sqlite"),
         world.values,
     )[1:]
     pages: list[Any] = []
     after: tuple[Any, ...] | None = None
     for _ in range(20):
-        shape = ListShape(access.shown, (), sort, None if after is None else tuple(v is None for v in after), False)
+        shape = ListShape(access.shown, (), sort, None if after is None else tuple(v is None for v in after))
         values = world.values.with_({LIMIT: size, **{f"{AFTER}{i}": v for i, v in enumerate(after or ())}})
         page = rows_of(connection, list_statement(resource, access, shape, "sqlite"), values)[1:]
         pages += page

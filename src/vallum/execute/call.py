@@ -107,7 +107,7 @@ class Call:
         """
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
-        shape = ListShape(ordered(resource, access.granted), (), (), None, False)
+        shape = ListShape(ordered(resource, access.granted), (), (), None, cut=False)
         prepared = list_statement(resource, access, shape, self._frame.dialect)
         rows = self._rows(prepared.bind(self._frame.values.with_({LIMIT: limit})))
         return [json.loads(row[0]) for row in rows if row[0] is not None]

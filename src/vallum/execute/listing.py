@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
+from vallum import defaults
 from vallum.authorise.rights import Access
 from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
+from vallum.execute.counting import count_sql
 from vallum.execute.filters import FilterShape, branches
 from vallum.execute.order import Segment, Term, outer_order, segments, terms_of
 from vallum.execute.shape import epoch_sql, field_sql, row_select, table_of
-from vallum.store.sql import Param, Part, Prepared, Sql, all_of, any_of, joined, render, sql
+from vallum.execute.width import may_exceed_page
+from vallum.store.sql import Param, Part, Prepared, Sql, all_of, joined, render, sql
 
 LIMIT: Final = "page_limit"
 
@@ -30,14 +33,16 @@ class ListShape(NamedTuple):
         filters: (field, operator) in the order of the query.
         sort: (field, descending), without the tie-break.
         after: which values of the cursor are NULL; None on a first page.
-        counted: whether the exact count is asked for.
+        counted: which count is asked for, or None.
+        cut: whether the page ends where `PAGE_BYTES` do.
     """
 
     fields: tuple[str, ...]
     filters: tuple[FilterShape, ...]
     sort: tuple[tuple[str, bool], ...]
     after: tuple[bool, ...] | None
-    counted: bool
+    counted: str | None = None
+    cut: bool = True
 
 
 def list_statement(resource: Resource, access: Access, shape: ListShape, dialect: DialectName) -> Prepared:
@@ -49,12 +54,22 @@ def list_statement(resource: Resource, access: Access, shape: ListShape, dialect
         page = _straight(resource, access, shape, terms, conditions[0], parts[0], dialect)
     else:
         page = _united(resource, access, shape, terms, conditions, parts, dialect)
-    count = sql("NULL")
-    if shape.counted:
-        whole = sql("SELECT count(*) AS n FROM ", table_of(resource, dialect), " WHERE ", any_of(conditions))
-        count = sql("(SELECT CAST(counted.n AS TEXT) FROM (", whole, ") counted)")
+    if shape.cut and may_exceed_page(resource, shape.fields):
+        page = _cut(page, len(terms), dialect)
+    count = count_sql(resource, conditions, shape.counted, dialect)
     header = sql("SELECT NULL, ", epoch_sql(), ", ", count, ", NULL" * len(terms))
     return render(sql(header, " UNION ALL SELECT * FROM (", page, ") page"), dialect)
+
+
+def _cut(page: Sql, terms: int, dialect: DialectName) -> Sql:
+    """The page without the JSON of the rows that `PAGE_BYTES` have no room for; the first row has it in any case."""
+    order = "".join(f", o{index}" for index in range(terms))
+    size = "octet_length(j)" if dialect == "postgresql" else "length(CAST(j AS BLOB))"
+    return sql(
+        f"WITH whole (j, e, n{order}) AS (", page, "), ",
+        f"sized AS (SELECT whole.*, {size} AS size, sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM whole) ",
+        f"SELECT CASE WHEN total <= {defaults.PAGE_BYTES} OR total = size THEN j END, e, n{order} FROM sized",
+    )  # fmt: skip
 
 
 def _straight(

@@ -14,12 +14,12 @@ from vallum.declare.dialect import DialectName
 from vallum.declare.document import Document
 from vallum.execute import at_once, handlers, writes
 from vallum.execute.call import Call
-from vallum.execute.filters import FILTER
+from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values
 from vallum.execute.item import item_statement
-from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.once import Result, once, result_of
-from vallum.execute.order import AFTER
+from vallum.execute.page import page_of, shape_of, values_of
 from vallum.execute.rows import key_parts, seen_of
 from vallum.execute.service import service_call
 from vallum.execute.session import Ledger
@@ -49,7 +49,7 @@ class Listed(NamedTuple):
     intent: ListIntent
     rows: list[str]
     more: tuple[Any, ...] | None
-    total: int | None
+    total: Total | None
 
 
 @final
@@ -166,30 +166,29 @@ async def check_current(identified: Identified, principals: Principals) -> None:
 
 
 async def _list(intent: ListIntent, execution: Execution) -> Listed:
-    authorised, _, access, query, fields, filters, after = intent
-    shape = ListShape(
-        fields,
-        tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
-        query.sort,
-        None if after is None else tuple([value is None for value in after]),
-        query.count is not None,
-    )
-    prepared = execution.plans.get((access, shape), _list_statement, intent, shape, execution)
-    identified = authorised.metered.identified
-    values = Values(identified.principal, identified.admitted.request.received_at)
-    values[LIMIT] = query.limit + 1
-    if filters:
-        for index, (_, _, value) in enumerate(filters):
-            values[f"{FILTER}{index}"] = value
-    if after is not None:
-        for index, value in enumerate(after):
-            values[f"{AFTER}{index}"] = value
+    shape = shape_of(intent)
+    prepared = execution.plans.get((intent.access, shape), _list_statement, intent, shape, execution)
+    values = values_of(intent)
     rows = await execution.database.read(prepared.bind(values))
     header = rows[0]
-    _same_epoch(identified, header[1])
-    page = rows[1 : query.limit + 1]
-    more = tuple(page[-1][3:]) if len(rows) > query.limit + 1 else None
-    return Listed(intent, [row[0] for row in page], more, None if header[2] is None else int(header[2]))
+    _same_epoch(intent.authorised.metered.identified, header[1])
+    page, more = page_of(rows, intent.query.limit)
+    if header[2] is None:
+        return Listed(intent, page, more, None)
+    return Listed(intent, page, more, await _total(intent, shape, int(header[2]), values, execution))
+
+
+async def _total(intent: ListIntent, shape: ListShape, counted: int, values: Values, execution: Execution) -> Total:
+    """The count, or the planner's where that ended early. SQLite has no planner that would know."""
+    if shape.counted == EXACT:
+        return Total(counted)
+    if counted <= defaults.COUNT_EXACT_ROWS:
+        return Total(counted, estimated=False)
+    if execution.dialect == "sqlite":
+        return estimate(counted)
+    key = (intent.access, "plan", shape.filters)
+    prepared = execution.plans.get(key, plan_statement, intent.resource, intent.access, shape.filters)
+    return estimate_of(await execution.database.read(prepared.bind(values)))
 
 
 def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) -> Prepared:

@@ -12,7 +12,7 @@ from vallum.openapi.components import Components, Json
 from vallum.openapi.rows import CURSOR, choices_of, identifier
 from vallum.validate.column_schemas import LISTED, as_text, choice
 from vallum.validate.columns import TEXTUAL, operators_of
-from vallum.validate.query import RESERVED
+from vallum.validate.query import COUNTS, RESERVED
 
 MEANINGS: Final = {
     "eq": "is this",
@@ -68,8 +68,9 @@ _SHARED: Final = {
     "count": {
         "name": "count",
         "in": "query",
-        "description": "Count the rows of all pages, too.",
-        "schema": choice(["exact"]),
+        "description": f"Count the rows of all pages, too: each of them, or the first {defaults.COUNT_EXACT_ROWS} and "
+        "an estimate of what is beyond.",
+        "schema": choice([*COUNTS]),
     },
 }
 

@@ -78,7 +78,11 @@ def _page(item: Json) -> Json:
                 "format": "int64",
                 "minimum": 0,
                 "maximum": 2**63 - 1,
-                "description": "Rows of all pages; with `count=exact` only.",
+                "description": "Rows of all pages; with `count` only.",
+            },
+            "count_estimated": {
+                "type": "boolean",
+                "description": "Whether `count` is an estimate; with `count=estimated` only.",
             },
         },
         "required": ["items", "next"],

@@ -14,6 +14,7 @@ from vallum.declare.document import Document
 from vallum.declare.route import ErrorForm
 from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
+from vallum.execute.counting import Total
 from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Removed, Returned, Served
 from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, INVALID_CLIENT, Refusal
 from vallum.request import Header, Request
@@ -102,9 +103,14 @@ def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, l
         kept = [f"{p}&" for p in request.query.split("&") if p and not p.startswith("after=")] if request.query else ()
         target = f"{response.public_url}{request.path}?{''.join(kept)}after={text}"
         headers.append((b"link", f'<{target}>; rel="next"'.encode()))
-    count = b"" if outcome.total is None else b',"count":%d' % outcome.total
+    count = b"" if outcome.total is None else _counted(outcome.total)
     body = b"".join((b'{"items":[', ",".join(outcome.rows).encode(), b'],"next":', cursor, count, b"}"))
     return 200, headers, body
+
+
+def _counted(total: Total) -> bytes:
+    estimated = {None: b"", True: b',"count_estimated":true', False: b',"count_estimated":false'}
+    return b',"count":%d%s' % (total.rows, estimated[total.estimated])
 
 
 def _row(outcome: Found, response: Response) -> tuple[int, list[Header], bytes]:

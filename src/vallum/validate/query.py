@@ -32,6 +32,7 @@ from vallum.validate.form import decode
 EQUAL: Final = "eq"
 """The operator of a parameter without brackets."""
 OPERATORS: Final = frozenset({"ne", "lt", "lte", "gt", "gte", "in", "contains", "startswith", "isnull"})
+COUNTS: Final = ("exact", "estimated")
 RESERVED: Final = frozenset({"limit", "after", "sort", "fields", "count", "include"})
 
 _OPERATORS_LISTED: Final = ", ".join(sorted(OPERATORS))
@@ -73,7 +74,7 @@ class Query:
         after: the cursor as sent, or None for the first page.
         sort: in order of weight; empty for the resource's own order.
         fields: the names to return; None for all that the caller may read.
-        count: `exact`, or None for no count.
+        count: one of `COUNTS`, or None for no count.
         filters: all must hold; in the order sent.
     """
 
@@ -201,8 +202,8 @@ class _Reader:
         return text
 
     def count(self, text: str) -> str:
-        if text != "exact":
-            self._fault("#query/count", "choice", "The only count is “exact”.")
+        if text not in COUNTS:
+            self._fault("#query/count", "choice", "Either “exact” or “estimated”.")
         return text
 
     def sort(self, text: str) -> tuple[Sort, ...]:

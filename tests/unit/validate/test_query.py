@@ -144,8 +144,8 @@ def test_fields_are_different_names(text: str, code: str) -> None:
     assert faults(f"fields={text}") == [("#query/fields", code)]
 
 
-@pytest.mark.parametrize("text", ["", "Exact", "true", "estimated"])
-def test_the_only_count_is_exact(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "Exact", "true", "planned"])
+def test_two_counts_are_known(text: str) -> None:
     """Nothing else is understood, so nothing else is ignored."""
     assert faults(f"count={text}") == [("#query/count", "choice")]
 

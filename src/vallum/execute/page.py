@@ -1,0 +1,50 @@
+"""What goes into the statement of a list, and what comes out of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vallum.execute.filters import FILTER
+from vallum.execute.frame import Values
+from vallum.execute.listing import LIMIT, ListShape
+from vallum.execute.order import AFTER
+from vallum.store.ports import Row
+from vallum.validate.stage import ListIntent
+
+
+def shape_of(intent: ListIntent) -> ListShape:
+    """What of a list's query makes it another statement."""
+    _, _, _, query, fields, filters, after = intent
+    return ListShape(
+        fields,
+        tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
+        query.sort,
+        None if after is None else tuple([value is None for value in after]),
+        query.count,
+    )
+
+
+def values_of(intent: ListIntent) -> Values:
+    """What its parameters are bound to. One row more than the page tells whether there is another page."""
+    authorised, _, _, query, _, filters, after = intent
+    identified = authorised.metered.identified
+    values = Values(identified.principal, identified.admitted.request.received_at)
+    values[LIMIT] = query.limit + 1
+    if filters:
+        for index, (_, _, value) in enumerate(filters):
+            values[f"{FILTER}{index}"] = value
+    if after is not None:
+        for index, value in enumerate(after):
+            values[f"{AFTER}{index}"] = value
+    return values
+
+
+def page_of(rows: Sequence[Row], limit: int) -> tuple[list[str], tuple[Any, ...] | None]:
+    """The rows of the page as JSON, and the order terms of the last one when there are more."""
+    page = rows[1 : limit + 1]
+    cut = len(rows) > limit + 1
+    if page and page[-1][0] is None:  # what PAGE_BYTES had no room for comes on the next page
+        page = [row for row in page if row[0] is not None]
+        cut = True
+    return [row[0] for row in page], tuple(page[-1][3:]) if cut else None
