@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.path import oauth
 from tests.path.small import NOON, Clock, api, seed
 
 from tests import stores
+from vallum.store.postgres import PostgresDatabase
+from vallum.store.postgres_transaction import _Running
+from vallum.store.sqlite import SqliteDatabase
+from vallum.store.sqlite_transaction import Transactions
 from vallum.testing import Client
+
+BEHIND = (
+    "vallum_window",
+    "DELETE FROM vallum_idempotency",
+    "vallum_meta",
+    "vallum_audit_segment",
+    "vallum_audit WHERE",
+)
+"""What a service does by itself now and then: counters, sweeping, sealing."""
 
 As = Callable[[str | None], Client]
 
@@ -62,3 +76,30 @@ def desk(notes: oauth.Desk, tmp_path: Path, clock: Clock) -> Iterator[oauth.Desk
     data = stores.copied(notes.data, tmp_path / "notes")
     with stores.client(oauth.api, None, data, clock, fresh=False) as client:
         yield oauth.Desk(data, clock, dict(notes.secrets), dict(notes.keys), client)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The text of each statement that the store runs, reads and writes."""
+    seen: list[str] = []
+
+    def note(request: Any) -> None:
+        text = str(getattr(request, "text", "session"))
+        if not any(word in text for word in BEHIND):
+            seen.append(text)
+
+    for database, method in ((SqliteDatabase, "read"), (PostgresDatabase, "read"), (PostgresDatabase, "run")):
+        _spied(monkeypatch, database, method, note)
+    for runner in (Transactions, _Running):
+        _spied(monkeypatch, runner, "_answer", note)
+    return seen
+
+
+def _spied(monkeypatch: pytest.MonkeyPatch, cls: type[Any], method: str, note: Callable[[Any], None]) -> None:
+    original = getattr(cls, method)
+
+    def spied(self: Any, request: Any) -> Any:
+        note(request)
+        return original(self, request)
+
+    monkeypatch.setattr(cls, method, spied)

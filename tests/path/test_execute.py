@@ -14,24 +14,11 @@ from tests.path.small import NOON, Clock
 from tests.path.works import api, number, seed
 
 from tests import stores
-from vallum.store.postgres import PostgresDatabase
-from vallum.store.postgres_transaction import _Running
-from vallum.store.sqlite import SqliteDatabase
-from vallum.store.sqlite_transaction import Transactions
 from vallum.testing import Answer, Client
 
 As = Callable[[str], Client]
 
-BEHIND = (
-    "vallum_window",
-    "DELETE FROM vallum_idempotency",
-    "vallum_meta",
-    "vallum_audit_segment",
-    "vallum_audit WHERE",
-)
-
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
-"""What a service does by itself now and then: counters, sweeping, sealing."""
 
 
 @pytest.fixture(scope="module")
@@ -53,33 +40,6 @@ def client(data: Path) -> Iterator[As]:
     """`client("cleo")`."""
     with ExitStack() as stack:
         yield lambda name: stack.enter_context(stores.client(api, name, data, Clock()))
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The text of each statement that the store runs, reads and writes."""
-    seen: list[str] = []
-
-    def note(request: Any) -> None:
-        text = str(getattr(request, "text", "session"))
-        if not any(word in text for word in BEHIND):
-            seen.append(text)
-
-    for database, method in ((SqliteDatabase, "read"), (PostgresDatabase, "read"), (PostgresDatabase, "run")):
-        _spied(monkeypatch, database, method, note)
-    for runner in (Transactions, _Running):
-        _spied(monkeypatch, runner, "_answer", note)
-    return seen
-
-
-def _spied(monkeypatch: pytest.MonkeyPatch, cls: type[Any], method: str, note: Callable[[Any], None]) -> None:
-    original = getattr(cls, method)
-
-    def spied(self: Any, request: Any) -> Any:
-        note(request)
-        return original(self, request)
-
-    monkeypatch.setattr(cls, method, spied)
 
 
 def rows(data: Path, text: str) -> list[Any]:
