@@ -113,20 +113,19 @@ def seed(db: Session) -> None:
     db.add_all([Player(id=n, team_id=(n - 1) // 2 + 1, name=f"p{n}", fame=n) for n in range(1, 7)])
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
-    """The data directory that every test copies."""
-    data = tmp_path_factory.mktemp("league") / "data"
-    stores.create(api, data, seed=seed, clock=lambda: NOON - 86_400, store=store)
-    return data
+def made(place: Path, store: str) -> Path:
+    """A data directory."""
+    stores.create(api, place / "data", seed=seed, clock=lambda: NOON - 86_400, store=store)
+    return place / "data"
 
 
 @pytest.fixture(scope="module")
-def client(filled: Path) -> Iterator[As]:
+def client(tmp_path_factory: pytest.TempPathFactory, store: str) -> Iterator[As]:
     """`client("ann")`, for what changes nothing."""
+    data = made(tmp_path_factory.mktemp("league"), store)
     with ExitStack() as stack:
-        made = {name: stack.enter_context(stores.client(api, name, filled, Clock())) for name in MINE}
-        yield made.__getitem__
+        callers = {name: stack.enter_context(stores.client(api, name, data, Clock())) for name in MINE}
+        yield callers.__getitem__
 
 
 ANY = {"if-match": "*"}
@@ -210,9 +209,9 @@ def test_out_of_sight_is_what_does_not_exist(
     assert hidden[0] == again[0]
 
 
-def test_what_is_in_sight_is_another_matter(filled: Path, tmp_path: Path) -> None:
+def test_what_is_in_sight_is_another_matter(tmp_path: Path, store: str) -> None:
     """The cases above would all be 404 and 422 of a caller who sees nothing: with a row in sight they are carried out."""
-    with stores.client(api, "ann", stores.copied(filled, tmp_path / "data"), Clock()) as ann:
+    with stores.client(api, "ann", made(tmp_path, store), Clock()) as ann:
         for method, path, body, headers in (
             ("GET", "/players/2", None, {}),
             ("PATCH", "/players/2", {"fame": 2}, ANY),
