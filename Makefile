@@ -4,7 +4,7 @@
 #   make test           every check that needs nothing but Python  (COVERAGE=1 measures branches too: twice the time)
 #   make test-postgres  every test of the path and of the School, on PostgreSQL instead of SQLite
 #   make system-test    what needs Debian packages (as root it installs them)
-#   make bench          throughput on this machine
+#   make bench          throughput on this machine (PARTS=sqlite,postgres,peers,depth,visibility SECONDS=4 OUT=build/bench)
 #   make format         let ruff rewrite the code
 #   make lock           pin the dependencies again             (UPGRADE=1 for the newest)
 
@@ -24,6 +24,9 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 COVERAGE ?=
 UPGRADE ?=
+PARTS ?=
+SECONDS ?=
+OUT ?=
 
 # A relative DATA is meant from where make was called; not every shell replaces the ~ of DATA=~/….
 override DATA := $(patsubst ~/%,$(HOME)/%,$(DATA))
@@ -45,6 +48,7 @@ help:
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 SYSTEM := $(VENV)/.system-installed
+BENCH := $(VENV)/.bench-installed
 PROJECT := $(VENV)/.project-installed
 
 $(BIN)/python:
@@ -71,6 +75,11 @@ $(SYSTEM): requirements/system.txt $(RUN)
 	@$(LOCKED) requirements/system.txt
 	@touch $@
 
+$(BENCH): requirements/bench.txt $(RUN)
+	@echo "Installing what the benchmark compares with (requirements/bench.txt)"
+	@$(LOCKED) requirements/bench.txt
+	@touch $@
+
 $(PROJECT): pyproject.toml $(RUN)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -85,8 +94,8 @@ demo: $(RUN) $(PROJECT)
 	@exec "$(CURDIR)/$(BIN)/python" -P examples/school/school/demo.py --data "$(DATA)" --port "$(PORT)" --database "$(DATABASE)"
 
 .PHONY: bench
-bench: $(DEV) $(PROJECT)
-	@exec $(BIN)/python benchmarks/run.py
+bench: $(DEV) $(PROJECT) $(BENCH)
+	@exec $(BIN)/python -m benchmarks.run $(if $(PARTS),--parts $(PARTS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out $(OUT))
 
 # Checks -----------------------------------------------------------------------------------
 
@@ -111,7 +120,7 @@ format: $(DEV)
 	$(BIN)/ruff format
 
 .PHONY: system-test
-system-test: $(DEV) $(PROJECT) $(SYSTEM)
+system-test: $(DEV) $(PROJECT) $(SYSTEM) $(BENCH)
 	@missing=""; \
 	for package in $(SYSTEM_PACKAGES); do dpkg -s "$$package" >/dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" != 0 ]; then echo "make system-test needs these packages: apt-get install$$missing" >&2; exit 1; fi; \
@@ -138,6 +147,7 @@ lock: $(UV)
 	$(COMPILE) pyproject.toml --extra postgres -o requirements/run.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(COMPILE) --group system -c requirements/dev.txt -o requirements/system.txt
+	$(COMPILE) --group bench -c requirements/dev.txt -c requirements/system.txt -o requirements/bench.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 

@@ -174,7 +174,7 @@ def test_lock_files_name_packages_and_hashes_only() -> None:
     line = re.compile(r"#.*|[a-z0-9-]+==[\w.+!]+( ; [\w .'<>=!()]+)?( \\)?|    --hash=sha256:[0-9a-f]{64}( \\)?")
     assert line.fullmatch("--index-url https://example.org/simple") is None
     files = sorted((ROOT / "requirements").glob("*.txt"))
-    assert [path.stem for path in files] == ["build", "dev", "lock", "run", "system"]
+    assert [path.stem for path in files] == ["bench", "build", "dev", "lock", "run", "system"]
     assert [
         f"{_name(p)}: {t}" for p in files for t in p.read_text(encoding="utf-8").splitlines() if not line.fullmatch(t)
     ] == []
