@@ -13,10 +13,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Literal, final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BindParameter, ColumnElement, Date, DateTime, String, true
+from sqlalchemy import BindParameter, Boolean, ColumnElement, Date, DateTime, String, true
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import coercions
 from sqlalchemy.sql import roles as sql_roles
+from sqlalchemy.types import NullType
 
 from vallum.declare.errors import DeclarationError
 
@@ -212,7 +213,6 @@ def _rule(
         raise DeclarationError(
             "where-python", f"where={where}", "Python decided this comparison; write a SQLAlchemy expression."
         )
-    condition = true() if where is None else where
     names = None if fields is None else tuple(f if isinstance(f, str) else f.key for f in fields)
     written = {
         attribute.key: value
@@ -220,9 +220,24 @@ def _rule(
         else BindParameter(None, value, type_=attribute.type, unique=True)
         for attribute, value in values.items()
     }
-    # Mapped attributes and hybrids become their expressions here, so that all later code sees one kind.
-    expression = coercions.expect(sql_roles.WhereHavingRole, condition)
-    return Rule(effect, _roles(roles), operations, expression, names, when, written)
+    named = _roles(roles)
+    condition = _condition(where, f"{effect}({', '.join(map(str, named))})")
+    return Rule(effect, named, operations, condition, names, when, written)
+
+
+def _condition(where: Where | None, place: str) -> ColumnElement[bool]:
+    """What `where=` says: mapped attributes and hybrids become their expressions, so that all later code sees one kind."""
+    if where is None:
+        return true()
+    element = where.__clause_element__() if hasattr(where, "__clause_element__") else where
+    # Text, lambdas and text() are no ColumnElement; a number or a text is true in one store and an error in the other.
+    if not isinstance(element, ColumnElement) or not isinstance(element.type, (Boolean, NullType)):
+        raise DeclarationError(
+            "where-form",
+            f"{place}, where= of type {type(where).__name__}",
+            "Write a SQLAlchemy condition, such as Model.column == value.",
+        )
+    return coercions.expect(sql_roles.WhereHavingRole, where)
 
 
 def allow(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import DateTime, ForeignKey, String, Table, literal
+from sqlalchemy import DateTime, ForeignKey, String, Table, literal, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from vallum import defaults
@@ -66,6 +66,17 @@ def handler(*_: Any) -> None:
     """Does nothing."""
 
 
+NO_CONDITIONS: tuple[Any, ...] = (
+    "title = 'x'",
+    lambda book: book.title == "x",
+    lambda: Book.title == "x",
+    text("title = 'x'"),
+    1,
+    Book,
+    Book.title,
+    select(Book.id),
+    [Book.title == "x"],
+)
 REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("role-name", lambda: new(roles=["Clerk"])),
     ("role-name", lambda: new(roles=[""])),
@@ -83,6 +94,7 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("rule-without-role", lambda: allow([], READ)),
     ("fields-text", lambda: allow("clerk", READ, fields="title")),
     ("where-python", lambda: deny("clerk", READ, where=Book.title is None)),  # type: ignore[arg-type]
+    *(("where-form", lambda where=where: allow("clerk", READ, where=where)) for where in NO_CONDITIONS),
     ("attribute-name", lambda: me.attr["the branch"]),
     ("when-empty", when),
     ("when-value", lambda: when(networks=["10.0.0.1/8"])),
