@@ -332,7 +332,7 @@ AUDIT_LISTED: Final = 50
 
 # openapi ------------------------------------------------------------------------------
 DOCUMENTS_CACHED: Final = 64
-"""OpenAPI documents kept, one for each role set (about 150 KB each); the least recently used goes first."""
+"""OpenAPI documents kept, one for each role set with its scopes (about 150 KB each); the least recently used goes first."""
 
 # respond ------------------------------------------------------------------------------
 HSTS_SECONDS: Final = 63_072_000

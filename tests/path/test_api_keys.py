@@ -174,6 +174,11 @@ def test_rules_may_ask_for_a_key_and_its_scopes(tmp_path: Path, clock: Clock) ->
         answers = {name: shown(client, key.text, "/bills").status_code for name, key in keys.items()}
         assert answers == {"all": 200, "some": 200, "other": 403, "none": 403}
         assert {shown(client, key.text, "/readings").status_code for key in keys.values()} == {200}
+        documents = {name: shown(client, key.text, "/openapi.json") for name, key in keys.items()}
+        assert {name for name, found in documents.items() if "/bills" in found.json()["paths"]} == {"all", "some"}
+        assert documents["all"].content == documents["some"].content
+        assert documents["other"].content == documents["none"].content
+        assert "limited to none of the scopes" in documents["none"].json()["info"]["description"]
 
 
 # How it ends --------------------------------------------------------------------------------

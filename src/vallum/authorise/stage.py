@@ -44,9 +44,7 @@ class Policy:
     def __init__(self, api: API, dialect: DialectName) -> None:
         self.api = api
         self.dialect = dialect
-        self.conditions: tuple[When, ...] = tuple(
-            {id(rule.when): rule.when for rule in _rules_of(api) if rule.when is not None}.values()
-        )
+        self.conditions = request_conditions(api)
         self._kept: OrderedDict[object, Rights] = OrderedDict()
 
     def rights_of(self, principal: Principal, request: Request) -> Rights:
@@ -139,6 +137,11 @@ def access_by(rights: Rights, route: Route, method: str, verb: Verb) -> Access |
 
 def _read(rights: Rights, route: Route) -> Access | None:
     return None if route.resource is None else rights.on(route.resource, Operation.READ)
+
+
+def request_conditions(api: API) -> tuple[When, ...]:
+    """Every `when=` of the API's rules, each once."""
+    return tuple({id(rule.when): rule.when for rule in _rules_of(api) if rule.when is not None}.values())
 
 
 def _rules_of(api: API) -> list[Rule]:

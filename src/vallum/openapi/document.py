@@ -75,6 +75,8 @@ def _introduction(audience: Audience) -> str:
     who = "a credential and no role" if audience.identified else "no credential"
     if audience.roles:
         who = f"the {'role' if len(audience.roles) == 1 else 'roles'} {', '.join(audience.roles)}"
+    if audience.scopes is not None:
+        who += f", limited to {', '.join(sorted(audience.scopes)) or 'none'} of the scopes that rules ask for,"
     return (
         f"What a caller with {who} may do here; there is nothing else for that caller.\n\n"
         "A refusal is a problem document (RFC 9457), and its `code` is a word to match on. Send one credential, in a header."

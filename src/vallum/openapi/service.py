@@ -1,4 +1,4 @@
-"""`/openapi.json`: each caller's own document, written once for each role set."""
+"""`/openapi.json`: each caller's own document, written once for each role set and its scopes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vallum.declare.app import API
 from vallum.declare.document import Document
 from vallum.declare.route import Kind, Route, Verb, open_to_anyone
 from vallum.execute.service import ServiceCall
-from vallum.openapi.audience import Audience, audience_of
+from vallum.openapi.audience import Audience, audience_of, scopes_of
 from vallum.openapi.document import Site, document
 from vallum.validate.preconditions import parse_entity_tags
 
@@ -26,6 +26,7 @@ class OpenApi:
     def __init__(self, api: API, site: Site) -> None:
         self._api = api
         self._site = site
+        self._scopes = scopes_of(api)
         self._kept: OrderedDict[Audience, tuple[str, bytes]] = OrderedDict()
         self._writing = asyncio.Lock()
 
@@ -37,7 +38,7 @@ class OpenApi:
         """
         header = call.request.header(b"if-none-match")
         wanted = None if header is None else parse_entity_tags(header)
-        tag, body = await self._of(audience_of(call.principal))
+        tag, body = await self._of(audience_of(call.principal, self._scopes))
         headers = ((b"etag", f'"{tag}"'.encode()),)
         if wanted is not None and wanted.matches_weakly(tag):
             return Document(304, headers=headers)

@@ -161,6 +161,8 @@ coins.resource(
     deny("thief", UPDATE | DELETE),
     deny("thief", READ, fields=["worth"]),
     deny("thief", CREATE, when=when(login_within=timedelta(hours=1))),
+    deny("miner", DELETE, when=when(scope="look")),
+    deny("miner", UPDATE, when=when(scope="look", login_within=timedelta(hours=1))),
     filters=["worth", "face"],
     sorts=["worth"],
 )
@@ -177,6 +179,13 @@ def test_what_is_always_denied_is_not_there() -> None:
     }
     assert list(reader.schema("Coin")["properties"]) == ["id", "face"]
     assert not [name for name in reader.parameters("/coins", "GET") if name.startswith("worth")]
+
+
+@pytest.mark.parametrize(("scopes", "removes"), [(frozenset(), True), (frozenset({"look"}), False), (None, False)])
+def test_a_scope_that_is_held_is_known_to_deny(scopes: frozenset[str] | None, removes: bool) -> None:
+    """A deny by scope alone takes the operation away from who carries it; with another condition it may not apply."""
+    miner = described(coins, audience(coins, "miner")._replace(scopes=scopes), SITE)
+    assert miner["paths"]["/coins/{id}"].keys() == {"get", "patch"} | ({"delete"} if removes else set())
 
 
 def test_what_the_author_says_of_a_column_stands_beside_it() -> None:
