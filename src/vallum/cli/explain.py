@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from typing import Annotated, Any, final
+from types import SimpleNamespace
+from typing import Annotated, Any, Final, final
 
 import typer
 from sqlalchemy import Column, Table, select
@@ -30,11 +31,16 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.declare.words import condition_words, when_words
 from vallum.edge.routes import RouteTable
+from vallum.openapi.document import Site
 from vallum.serve.load import load_api
+from vallum.serve.wire import own_routes
 from vallum.store import api_keys, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import CommandDatabase, Statement
 from vallum.store.sql import DIALECTS
+
+_UNASKED: Final[Any] = SimpleNamespace(jwks=..., issuer="")
+"""What built-in routes would be answered with; here they are looked at only."""
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +62,9 @@ def explain(
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     with database_of(settings) as database:
-        lines = _explained(api, database, method, path, name, address)
+        site = Site(settings.public_url, settings.dev, database.dialect)
+        table = RouteTable([*api.routes.values(), *own_routes(api, _UNASKED, _UNASKED, site)])
+        lines = _explained(api, table, database, method, path, name, address)
     if as_json:
         show([asdict(line) for line in lines])
     else:
@@ -67,15 +75,19 @@ def explain(
 
 
 def _explained(
-    api: API, database: CommandDatabase, method: str, path: str, name: str | None, address: str
+    api: API, table: RouteTable, database: CommandDatabase, method: str, path: str, name: str | None, address: str
 ) -> Sequence[Line]:
-    route, keys = RouteTable(api.routes.values()).find(path)
+    route, keys = table.find(path)
     if route is None:
         return [Line(0, f"no route has the path {path}: 404 for a known caller, 401 for others", "refused")]
     verb = route.methods.get(method)
     if verb is None:
         return [Line(0, f"{route.path} has no {method}: 405; it has {', '.join(route.methods)}", "refused")]
+    if route.public is not None:
+        return [Line(0, f"{route.path} is public: {route.public} No credential is looked at", "allowed")]
     caller, facts = _asking(database, name, address)
+    if route.kind is Kind.BUILT_IN:
+        return _built_in(route, caller)
     rules = route.handlers[method].rules if verb is Verb.ACT else route.resource.rules if route.resource else ()
     operation = OPERATIONS.get(verb)
     if route.resource is None or route.kind is Kind.COLLECTION:
@@ -118,6 +130,16 @@ def _scopes_of_key(name: str, keys: Sequence[Sequence[Any]], address: str, now: 
             "api-key-address", name, f"Its key is good from {good} only (401): `--address` says from where."
         )
     return None if scopes is None else frozenset(scopes)
+
+
+def _built_in(route: Route, caller: CallerValues) -> list[Line]:
+    """No rule is about it: it says to each caller what is that caller's own."""
+    if caller.id is None and not route.strangers:
+        return [
+            Line(0, f"{route.path} is for callers with a credential, as no rule opens anything to ANYONE", "refused")
+        ]
+    who = "every caller, as a rule opens something to ANYONE" if route.strangers else "every caller with a credential"
+    return [Line(0, f"{route.path} is for {who}; it says what is the caller's own", "allowed")]
 
 
 def _without_row(

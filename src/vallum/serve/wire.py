@@ -15,7 +15,6 @@ from vallum.authorise.stage import Policy
 from vallum.crypto.random import request_id
 from vallum.crypto.sealed import Sealer
 from vallum.declare.app import API
-from vallum.declare.dialect import DialectName
 from vallum.declare.plan import OAUTH_PLAN
 from vallum.declare.route import Kind, Route, Verb
 from vallum.docs.problems import problem_routes
@@ -134,9 +133,10 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     ledger = _ledger(api, place, database, journal, clock)
     meter = Meter({"oauth": OAUTH_PLAN, **api.plans}, ledger)
     oauth = _authorization_server(database, keyring, place.public_url, limiter)
+    site = Site(place.public_url, place.dev, database.dialect)
     pipeline = Pipeline(
         edge=Edge(
-            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring, oauth, place, database.dialect)]),
+            routes=RouteTable([*api.routes.values(), *own_routes(api, keyring, oauth, site)]),
             hosts=allowed_hosts(place.allowed_hosts),
             limiter=limiter,
             request_id=request_id,
@@ -164,15 +164,13 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     return Service(api, pipeline, database, keyring, counters, sealer, ledger, clock)
 
 
-def own_routes(
-    api: API, keyring: Keyring, oauth: AuthorizationServer, place: Place, dialect: DialectName
-) -> list[Route]:
+def own_routes(api: API, keyring: Keyring, oauth: AuthorizationServer, site: Site) -> list[Route]:
     """What Vallum itself answers, on the same path as everything else."""
     return [
         limits_route(api),
-        *problem_routes(api.title, place.public_url),
+        *problem_routes(api.title, site.public_url),
         *reference_routes(api.title),
-        openapi.route(api, Site(place.public_url, place.dev, dialect)),
+        openapi.route(api, site),
         Route(
             path=JWKS,
             kind=Kind.BUILT_IN,

@@ -133,6 +133,12 @@ def test_check_and_serve_stop_at_a_rule_for_nobody(tmp_path: Path) -> None:
         (["--as", "rita", "GET", "/nowhere"], 1, ["no route has the path"]),
         (["--as", "rita", "PUT", "/notes"], 1, ["has no PUT"]),
         (["--as", "nobody", "GET", "/notes"], 1, ["account-unknown"]),
+        (["--as", "rita", "GET", "/limits"], 0, ["every caller with a credential", "allowed"]),
+        (["GET", "/limits"], 1, ["no rule opens anything to ANYONE", "refused"]),
+        (["--as", "rita", "DELETE", "/limits"], 1, ["has no DELETE"]),
+        (["--as", "nobody", "GET", "/openapi.json"], 1, ["account-unknown"]),
+        (["GET", "/problems/forbidden"], 0, ["is public", "allowed"]),
+        (["--as", "rita", "POST", "/oauth/token"], 0, ["is public", "allowed"]),
     ],
 )
 def test_explain_says_why(run: Run, arguments: list[str], code: int, words: list[str]) -> None:
