@@ -13,12 +13,23 @@ from vallum.audit.fault import Fault, Report
 from vallum.store.ports import Row
 
 COLUMNS: Final = ("id", "at", "principal", "verb", "resource", "row_key", "fields", "note")
+TIMES: Final = {
+    "refuse": "since",
+    "prune": "before",
+    "restore": "backup_at",
+    "key add": "expires",
+    "key rotate": "expires",
+}
+"""Verb → member of its note that is a time in Unix seconds."""
 
 
 def described(row: Row) -> dict[str, Any]:
-    """An entry; what is JSON in it as its value."""
+    """An entry; what is JSON in it as its value, and each time as people write it."""
     members = dict(zip(MEMBERS, row, strict=True))
     parsed = {name: _parsed(members[name]) for name in ("row_key", "fields", "note")}
+    note, time = parsed["note"], TIMES.get(members["verb"], "")
+    if isinstance(note, dict) and isinstance(note.get(time), (int, float)):
+        parsed["note"] = {**note, time: shown(note[time])}
     return {**members, **parsed, "at": shown(members["at"])}
 
 

@@ -63,8 +63,13 @@ def _text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case list() | tuple():
-            return ", ".join(map(str, value))
+            return ", ".join(map(_part, value))
         case dict():
-            return ", ".join(f"{key}={part}" for key, part in value.items())
+            return ", ".join(f"{key}={_part(part)}" for key, part in value.items())
         case _:
             return str(value)
+
+
+def _part(value: Any) -> str:
+    """A member of a list or mapping: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import stat
 import threading
@@ -17,6 +18,9 @@ from tests.unit.serve.served import vallum
 from vallum.serve.alone import alone
 
 HASHES = "$argon2"
+
+TIME = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+"""RFC 3339 in UTC."""
 
 
 def listed(run: Run, *arguments: str) -> list[dict[str, Any]]:
@@ -71,6 +75,10 @@ def test_what_an_operator_does_is_in_the_audit_without_secrets(run: Run, place: 
     assert entries[1]["note"] == {"roles": ["writer"], "attributes": ["floor"]}
     assert entries[5]["note"]["keys"] == [key["key"]]
     assert entries[7]["note"]["keys"] == sorted([key["key"], further["key"]])
+    assert TIME.fullmatch(entries[5]["note"]["expires"])
+    assert TIME.fullmatch(entries[6]["note"]["expires"])
+    shown = run("audit", "list", "--verb", "user add", COLUMNS="500").out
+    assert 'roles=["reader"], plan=default, password=true' in shown
     text = json.dumps(entries)
     assert not any(
         secret in text
@@ -219,6 +227,7 @@ def test_retention_on_command(run: Run) -> None:
     assert said.json() == {"entries": 2, "segments": 1, "through": 1}
     (entry,) = listed(run)
     assert (entry["verb"], entry["principal"], entry["note"]["entries"]) == ("prune", "vallum:operator", 2)
+    assert TIME.fullmatch(entry["note"]["before"])
     said = run("audit", "verify")
     assert (said.code, "of which the first 1 are pruned" in said.out) == (0, True)
 
