@@ -185,6 +185,8 @@ MAX_IN_VALUES: Final = 100
 """Values of one `[in]`."""
 MAX_SORTS: Final = 3
 """Fields of one `sort`; the key comes after them."""
+BULK_ROWS: Final = 100
+"""Rows of one bulk write at most, as of a page; MAX_IN_VALUES keys fit into one query."""
 MAX_PATTERN_CHARACTERS: Final = 100
 """Of one `[contains]` or `[startswith]`."""
 MAX_CURSOR_BYTES: Final = 2 * KIB
@@ -215,8 +217,8 @@ MAX_EMPTY_BODY_MESSAGES: Final = 64
 """Messages without a byte in one body: they cost work and never reach a byte limit (CVE-2019-9518)."""
 MAX_DURATION_DAYS: Final = 700_000
 """Of a span of time, either way: SQLite keeps it as the instant so far from 1970, from the year 1 on."""
-MAX_ENTITY_TAGS: Final = 16
-"""Entity tags in one If-Match or If-None-Match; an ordinary client sends one."""
+MAX_ENTITY_TAGS: Final = 100
+"""Entity tags in one If-Match or If-None-Match: one for each row of a bulk; else an ordinary client sends one."""
 MAX_IDEMPOTENCY_KEY_CHARACTERS: Final = 255
 """Of the key without its quotes; a UUID has 36 (Stripe's bound)."""
 MAX_FAULTS: Final = 100

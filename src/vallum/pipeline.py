@@ -127,6 +127,7 @@ class Passage:
         except Refusal:
             await check_current(identified, pipeline.execution.principals)
             raise
+        self.ticket = intent.authorised  # of a bulk more may have been claimed
         self.marks.append(perf_counter_ns())
         return intent
 

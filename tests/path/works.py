@@ -177,6 +177,7 @@ api.resource(
     allow("mover", UPDATE, fields=["seats"]),
     allow("boss", CREATE | READ | UPDATE | DELETE),
     filters=["name", "seats"],
+    bulk=20,
     sorts=["seats"],
 )
 
@@ -189,6 +190,7 @@ api.resource(
     deny("clerk", UPDATE, where=Desk.weight > 90, fields=["number"]),
     allow("boss", CREATE | READ | UPDATE | DELETE),
     cascade=[Label],
+    bulk=20,
 )
 
 api.resource(
@@ -203,11 +205,13 @@ api.resource(
     Slot,
     allow("clerk", READ, where=Slot.day < 5),
     allow("boss", CREATE | READ | UPDATE | DELETE),
+    bulk=20,
 )
 api.resource(
     Visit,
     allow(["clerk", "boss"], CREATE | READ | UPDATE | DELETE),
     soft_delete=Visit.deleted_at,
+    bulk=20,
 )
 
 api.resource(
@@ -228,6 +232,7 @@ api.resource(
         set={Notice.author: "boss", Notice.approved: False},
     ),
     deny("boss", CREATE, where=Notice.text == "no"),
+    bulk=20,
 )
 
 api.accounts.add("cora", roles=["clerk", "boss"])

@@ -100,6 +100,11 @@ def authorise(metered: Metered, policy: Policy) -> Authorised:
     return Authorised(metered, route, rights, verb, access)
 
 
+def charged(authorised: Authorised, metered: Metered) -> Authorised:
+    """The same, when more was claimed for the request."""
+    return Authorised(metered, *authorised[1:])
+
+
 def _permit(rights: Rights, route: Route, method: str, verb: Verb) -> tuple[bool, Access | None]:
     """:func:`may` and :func:`access_by`: they depend on nothing else of the request, so they are asked once."""
     found = rights.permits.get((route.path, method))

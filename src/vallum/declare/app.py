@@ -86,7 +86,7 @@ class API:
                     "attribute-type", f"attribute {name!r}", "Use an identifier with int, str or bool."
                 )
 
-    def resource(
+    def resource(  # noqa: PLR0913  # by name, and each has a default
         self,
         model: type[Any],
         *rules: Rule,
@@ -98,6 +98,7 @@ class API:
         body: type[BaseModel] | None = None,
         cost: Mapping[str, int] | None = None,
         max_body_bytes: int = defaults.MAX_BODY_BYTES,
+        bulk: int = 0,
         fresh: Freshness | None = None,
     ) -> Resource:
         """Serve a mapped class under `path` (default: `/` and the table's name).
@@ -109,7 +110,8 @@ class API:
             cascade: models whose rows may disappear with a row of this one (ON DELETE CASCADE or SET NULL).
             body: a Pydantic model in place of the one derived from the columns.
             cost: units of the caller's budget: `{"list": 2}`; 1 each by default. `"count"` is what `count=exact` adds
-                to a list.
+                to a list. A bulk costs each of its rows.
+            bulk: rows that one request may create, change or remove, all or none; at most 100.
             fresh: as of the API, which holds when it is left out; it holds for the actions of the model too.
 
         Raises:
@@ -134,8 +136,13 @@ class API:
             body=body,
             cost={**OPERATION_COST, **{word: checked_cost(units) for word, units in (cost or {}).items()}},
             max_body_bytes=max_body_bytes,
+            bulk=_bulk(bulk, where),
             fresh=self._freshness(fresh, where),
         )
+        return self._added(resource)
+
+    def _added(self, resource: Resource) -> Resource:
+        model = resource.model
         if model in self.resources:
             raise DeclarationError("resource-twice", f"{model.__name__}", "Declare a model once; rules unite there.")
         self.resources[model] = resource
@@ -246,6 +253,12 @@ class API:
 
 def _names(columns: Iterable[Column]) -> tuple[str, ...]:
     return tuple(c if isinstance(c, str) else c.key for c in columns)
+
+
+def _bulk(rows: int, place: str) -> int:
+    if isinstance(rows, bool) or not 0 <= rows <= defaults.BULK_ROWS:
+        raise DeclarationError("bulk-rows", place, f"Give bulk= a number of rows from 0 to {defaults.BULK_ROWS}.")
+    return rows
 
 
 def _tenant(tenant: tuple[str, BindParameter[Any]] | None) -> tuple[str, str] | None:

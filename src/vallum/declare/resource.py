@@ -76,6 +76,7 @@ class Resource:
         cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`), and by
             `count` what `count=exact` adds to a list.
         max_body_bytes: of one request.
+        bulk: rows that one request may create, change or remove; 0 where each takes a request of its own.
         fresh: which of its requests must be fresh.
     """
 
@@ -95,6 +96,7 @@ class Resource:
     body: type[BaseModel] | None
     cost: Mapping[str, int]
     max_body_bytes: int
+    bulk: int
     fresh: Freshness
 
     def rules_on(self, operation: Operation) -> tuple[Rule, ...]:

@@ -41,6 +41,8 @@ class Verb(enum.Enum):
     CREATE = "create"
     CHANGE = "change"
     REMOVE = "remove"
+    CHANGE_MANY = "change_many"
+    REMOVE_MANY = "remove_many"
     ACT = "act"
     SERVE = "serve"
 
@@ -52,6 +54,8 @@ OPERATIONS: Final = {
     Verb.CREATE: Operation.CREATE,
     Verb.CHANGE: Operation.UPDATE,
     Verb.REMOVE: Operation.DELETE,
+    Verb.CHANGE_MANY: Operation.UPDATE,
+    Verb.REMOVE_MANY: Operation.DELETE,
 }
 """The operation of the rules behind each verb on a resource."""
 
@@ -140,16 +144,23 @@ class Route:
 
 
 def collection_route(resource: Resource) -> Route:
-    """`/students`: list and create."""
+    """`/students`: list and create; with `bulk=` also change and remove several rows at once."""
+    cost, bulk = resource.cost, resource.bulk > 0
+    methods = {"GET": Verb.LIST, "POST": Verb.CREATE}
+    many = {"PATCH": Verb.CHANGE_MANY, "DELETE": Verb.REMOVE_MANY} if bulk else {}
     return Route(
         path=resource.path,
         kind=Kind.COLLECTION,
-        methods={"GET": Verb.LIST, "POST": Verb.CREATE},
+        methods={**methods, **many},
         resource=resource,
-        bodies={"POST": BodyKind.JSON},
-        costs={"GET": resource.cost["list"], "POST": resource.cost["create"]},
-        extra_costs={"count": resource.cost["count"]},
-        fresh=fresh_methods(resource.fresh, ("GET", "POST")),
+        bodies={"POST": BodyKind.JSON, **({"PATCH": BodyKind.MERGE_PATCH} if bulk else {})},
+        costs={
+            "GET": cost["list"],
+            "POST": cost["create"],
+            **({"PATCH": cost["change"], "DELETE": cost["remove"]} if bulk else {}),
+        },
+        extra_costs={"count": cost["count"]},
+        fresh=fresh_methods(resource.fresh, ("GET", "POST", *many)),
         max_body_bytes=resource.max_body_bytes,
     )
 

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, ParamSpec, final
 
 from vallum import defaults
+from vallum.authenticate.stage import Identified
 from vallum.authorise.rights import Rights
 from vallum.authorise.stage import Authorised
 from vallum.declare.dialect import DialectName
@@ -122,6 +123,17 @@ def frame_of(authorised: Authorised, dialect: DialectName, plans: Plans) -> Fram
         now=request.received_at,
         values=Values(identified.principal, request.received_at),
     )
+
+
+def same_epoch(identified: Identified, epoch: str | None) -> None:
+    """Compare the caller's epoch with the one that a statement has found.
+
+    Raises:
+        Moved: it is another one.
+    """
+    principal = identified.principal
+    if principal.id is not None and epoch != str(principal.epoch):
+        raise Moved
 
 
 def key_values(resource: Resource, key: tuple[Any, ...], dialect: DialectName) -> dict[str, Value]:

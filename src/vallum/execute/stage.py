@@ -12,10 +12,10 @@ from vallum.authenticate.stage import Identified
 from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
 from vallum.declare.document import Document
-from vallum.execute import at_once, handlers, writes
+from vallum.execute import at_once, bulk, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
-from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values
+from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values, same_epoch
 from vallum.execute.item import item_statement
 from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.once import Result, once, result_of
@@ -32,6 +32,7 @@ from vallum.validate.idempotency import IdempotencyKey
 from vallum.validate.models import Models
 from vallum.validate.stage import (
     ActIntent,
+    BulkIntent,
     ChangeIntent,
     CreateIntent,
     Intent,
@@ -90,9 +91,9 @@ class Removed(NamedTuple):
 
 @final
 class Returned(NamedTuple):
-    """What a handler answers, as JSON; None when the caller sees nothing of it. `replayed` when it ran before."""
+    """What a handler or a bulk answers, as JSON; None when the caller sees nothing of it. `replayed` when it ran before."""
 
-    intent: ActIntent
+    intent: ActIntent | BulkIntent
     json: str | None
     tag: str | None
     replayed: bool
@@ -150,7 +151,11 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         if await _at_once(at_once.removal(frame, database.opaque, *intent[1:]), database) is None:
             await database.write(lambda: writes.remove(frame, *intent[1:]))
         return Removed(intent)
-    result = await _act(intent, frame, execution)
+    if isinstance(intent, BulkIntent):
+        verb = intent.authorised.verb
+        result = await _written(intent.idempotency, lambda: bulk.write(frame, verb, *intent[1:-1]), frame, execution)
+    else:
+        result = await _act(intent, frame, execution)
     return Returned(intent, result.json, result.tag, result.replayed)
 
 
@@ -171,7 +176,7 @@ async def _list(intent: ListIntent, execution: Execution) -> Listed:
     values = values_of(intent)
     rows = await execution.database.read(prepared.bind(values))
     header = rows[0]
-    _same_epoch(intent.authorised.metered.identified, header[1])
+    same_epoch(intent.authorised.metered.identified, header[1])
     page, more = page_of(rows, intent.query.limit)
     if header[2] is None:
         return Listed(intent, page, more, None)
@@ -205,17 +210,11 @@ async def _item(intent: ItemIntent, execution: Execution) -> Found:
     values = Values(identified.principal, identified.admitted.request.received_at)
     values.update(key_values(resource, intent.key, dialect))
     rows = await execution.database.read(prepared.bind(values))
-    _same_epoch(identified, rows[0][1])
+    same_epoch(identified, rows[0][1])
     if len(rows) == 1:
         raise Refusal(NOT_FOUND)
     text: str = rows[1][0]
     return Found(intent, text, etag128(text.encode()))
-
-
-def _same_epoch(identified: Identified, epoch: str | None) -> None:
-    principal = identified.principal
-    if principal.id is not None and epoch != str(principal.epoch):
-        raise Moved
 
 
 async def _written(

@@ -94,7 +94,11 @@ def _header(name: str, needed: bool) -> Json:
 # Of requests ------------------------------------------------------------------------------
 
 _TAG: Final = '(?:W/)?"[!#-~]*"'
-_TAGS: Final[Json] = {"type": "string", "maxLength": 1_000, "pattern": f"^(?:\\*|{_TAG}(?:, ?{_TAG}){{0,15}})$"}
+_TAGS: Final[Json] = {
+    "type": "string",
+    "maxLength": 4_000,
+    "pattern": f"^(?:\\*|{_TAG}(?:, ?{_TAG}){{0,{defaults.MAX_ENTITY_TAGS - 1}}})$",
+}
 # draft-ietf-httpapi-idempotency-key-header-07 §2.1, or bare (`validate/idempotency.py`)
 _KEY: Final = r"""^(?:"(?:[ !#-\[\]-~]|\\["\\])+"|[!#$%&'*+.^_`|~0-9A-Za-z:/=-]+)$"""
 # `authenticate/freshness.py`

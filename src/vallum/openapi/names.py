@@ -40,7 +40,9 @@ class Names:
     def taken(self) -> frozenset[str]:
         """Names of schemas that no other schema may have."""
         return frozenset(
-            name + suffix for name in self._schemas.values() for suffix in ("", "Create", "Change", "Page")
+            name + suffix
+            for name in self._schemas.values()
+            for suffix in ("", "Create", "Change", "Page", "Rows", "ChangeRow")
         ) | {"Problem", "Fault", "Limits"}
 
     def operation(self, route: Route, method: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from vallum.authorise.rights import Access, Rights
-from vallum.authorise.stage import access_by, may
+from vallum.authorise.stage import access_by
 from vallum.declare.resource import Resource
 from vallum.declare.route import Kind, Route, Verb, open_to_anyone
 from vallum.openapi import queries, rows
@@ -18,11 +18,13 @@ from vallum.openapi.examples import NoExampleError, example_of
 from vallum.openapi.handlers import answered, words_of
 from vallum.openapi.headers import ANSWERED, headers, request_headers
 from vallum.openapi.limits import limits
+from vallum.openapi.links import links
 from vallum.openapi.names import Names
 from vallum.openapi.problems import refusals_of
 from vallum.openapi.security import OPEN
 from vallum.openapi.traits import traits_of
 from vallum.refusals import Refusal
+from vallum.validate.bulk import changed_rows
 from vallum.validate.models import Models
 
 JSON: Final = "application/json"
@@ -68,10 +70,6 @@ def operation(route: Route, method: str, writer: Writer) -> Json:
 def tag_of(route: Route) -> str:
     """Under which heading an operation stands."""
     return route.path.split("/")[1] if route.resource is None else route.resource.name
-
-
-def _has_key(route: Route) -> bool:
-    return route.kind in (Kind.ITEM, Kind.ACTION)
 
 
 def _access(route: Route, method: str, writer: Writer) -> tuple[Resource, Access]:
@@ -144,35 +142,27 @@ def _create(route: Route, method: str, writer: Writer) -> Json:
     description = "The new row; without a body when the caller may not read it."
     read = rows.readable(writer.rights, resource)
     if read is None:
-        created = _nothing(writer, description, {"Location": True, "Idempotent-Replayed": False})
+        found = {"Location": not resource.bulk, "Idempotent-Replayed": False}
+        created = _nothing(writer, description, found)
     else:
         schema = rows.row(resource, read, writer.components, writer.names)
-        created = _answer(schema, writer, description, {"Location": True, "ETag": False, "Idempotent-Replayed": False})
-        created |= _links(resource, read, writer)
+        if resource.bulk:
+            schema = {"anyOf": [schema, rows.many(resource, read, writer.components, writer.names)]}
+        found = {"Location": not resource.bulk, "ETag": False, "Idempotent-Replayed": False}
+        created = _answer(schema, writer, description, found)
+        created |= links(resource, read, writer.rights, writer.names)
     body = rows.body(resource, Verb.CREATE, access, writer.models, writer.definitions, writer.names)
+    request = _request(body, JSON, writer, lambda value: writer.models.create(resource, access, value))
+    words = "The new row must be one that a rule lets this caller create."
+    if resource.bulk:
+        words += f" A list of up to {resource.bulk} makes several rows, all or none."
+        request["content"][JSON]["schema"] = {"anyOf": [body, rows.in_bulk(resource, body)]}
     return {
         "summary": f"Create one of {resource.name}",
-        "description": _described("The new row must be one that a rule lets this caller create.", route, method),
-        "requestBody": _request(body, JSON, writer, lambda value: writer.models.create(resource, access, value)),
+        "description": _described(words, route, method),
+        "requestBody": request,
         "responses": {"201": created},
     }
-
-
-def _links(resource: Resource, read: Access, writer: Writer) -> Json:
-    """What can be done with the row of an answer, where the answer shows its key."""
-    if not read.certain.issuperset(resource.key):
-        return {}
-    key = {f"path.{name}": f"$response.body#/{name}" for name in resource.key}
-    found: Json = {}
-    for route in writer.rights.api.routes.values():
-        if route.resource is not resource or not _has_key(route):
-            continue
-        for method, verb in route.methods.items():
-            if may(writer.rights, route, method, verb):
-                tag = {"header.If-Match": "$response.header.ETag"} if verb is Verb.CHANGE else {}
-                name = writer.names.operation(route, method)
-                found[name] = {"operationId": name, "parameters": {**key, **tag}}
-    return {"links": found} if found else {}
 
 
 def _change(route: Route, method: str, writer: Writer) -> Json:
@@ -199,6 +189,41 @@ def _remove(route: Route, method: str, writer: Writer) -> Json:
         "summary": f"Remove one of {resource.name}",
         "description": _described("Rows that refer to it stay, and then it stays, too.", route, method),
         "responses": {"204": _nothing(writer, "It is gone.")},
+    }
+
+
+def _change_many(route: Route, method: str, writer: Writer) -> Json:
+    resource, access = _access(route, method, writer)
+    read = rows.readable(writer.rights, resource)
+    if read is None:
+        raise TypeError("a row is changed by who may read it")
+    one = rows.changed_row(resource, access, writer.models, writer.definitions, writer.names)
+    shown = rows.many(resource, read, writer.components, writer.names)
+    words = "Each row is named by its key; beside it stands its merge patch. `If-Match` lists the tags of all rows, or is `*`."
+    responses = {"200": _answer(shown, writer, "The rows as they are now.", {})}
+    if not any(grant.always for grant in read.grants):
+        responses["204"] = _nothing(writer, "Done; the caller may read none of the rows any more.")
+    return {
+        "summary": f"Change several of {resource.name}",
+        "description": _described(f"{words} All rows are changed, or none.", route, method),
+        "requestBody": _request(
+            rows.in_bulk(resource, one),
+            JSON,
+            writer,
+            lambda value: changed_rows(writer.models, resource, access, value),
+        ),
+        "responses": responses,
+    }
+
+
+def _remove_many(route: Route, method: str, writer: Writer) -> Json:
+    resource, _ = _access(route, method, writer)
+    words = "Rows are named by their keys. All of them are removed, or none."
+    return {
+        "summary": f"Remove several of {resource.name}",
+        "description": _described(words, route, method),
+        "parameters": queries.of_keys(resource),
+        "responses": {"204": _nothing(writer, "They are gone.")},
     }
 
 
@@ -237,6 +262,8 @@ def _limits(route: Route, method: str, writer: Writer) -> Json:  # noqa: ARG001 
 def _described(words: str, route: Route, method: str) -> str:
     cost = route.costs.get(method, 1)
     costs = [] if cost == 1 else [f"Costs {cost} units of the caller's budget."]
+    if route.resource is not None and route.resource.bulk and route.kind is Kind.COLLECTION and method != "GET":
+        costs = [f"Costs {cost} unit{'s' * (cost > 1)} of the caller's budget for each row."]
     if route.methods[method] is Verb.LIST:
         costs += [f"`{name}` costs {units} more." for name, units in route.extra_costs.items() if units]
     return "\n\n".join([words, *costs])
@@ -248,6 +275,8 @@ _WRITTEN: Final = {
     Verb.CREATE: _create,
     Verb.CHANGE: _change,
     Verb.REMOVE: _remove,
+    Verb.CHANGE_MANY: _change_many,
+    Verb.REMOVE_MANY: _remove_many,
     Verb.ACT: _act,
     Verb.SERVE: _limits,  # of what Vallum answers itself the only one that is described
 }

@@ -43,7 +43,7 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.FORBIDDEN: frozenset({"any"}),
     refusals.STATE_FORBIDDEN: frozenset({"create", "change", "act"}),
     # 404
-    refusals.NOT_FOUND: frozenset({"row", "act"}),
+    refusals.NOT_FOUND: frozenset({"row", "many", "act"}),
     # 406, 408
     refusals.NOT_ACCEPTABLE: frozenset({"any"}),
     refusals.REQUEST_TIMEOUT: frozenset({"body", "act"}),

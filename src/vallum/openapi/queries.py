@@ -40,6 +40,24 @@ def of_list(resource: Resource, access: Access, components: Components) -> list[
     ]
 
 
+def of_keys(resource: Resource) -> list[Json]:
+    """The keys of a bulk removal: of a key with several parts one takes [in], the last one here."""
+    *others, last = [resource.fields[name] for name in resource.key]
+    item = as_text(last, choices_of(last), LISTED)
+    listed = {"type": "array", "minItems": 1, "maxItems": resource.bulk, "uniqueItems": True, "items": item}
+    words = "Keys of the rows. In a value a comma is written `\\,` and a backslash `\\\\`."
+    return [
+        *(
+            {
+                **_parameter(f.name, identifier(f.name, as_text(f, choices_of(f))), "Of all these rows."),
+                "required": True,
+            }
+            for f in others
+        ),
+        {**_parameter(f"{last.name}[in]", listed, words, listed=True), "required": True},
+    ]
+
+
 def fields(names: Sequence[str]) -> Json:
     """The choice of members."""
     schema = {"type": "array", "minItems": 1, "maxItems": len(names), "uniqueItems": True, "items": choice([*names])}

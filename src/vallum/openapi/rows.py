@@ -101,6 +101,37 @@ def body(
     return definitions.placed({key: value for key, value in raw.items() if key != "title"}, name)
 
 
+def many(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+    """A reference to the schema of what a bulk answers."""
+    item = row(resource, access, components, names)
+    return components.ref("schemas", f"{names.schema(resource)}Rows", lambda: _many(resource, item))
+
+
+def _many(resource: Resource, item: Json) -> Json:
+    listed = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": resource.bulk,
+        "items": nullable(item),
+        "description": "In the order of the request; null where the caller may not read the row.",
+    }
+    return {"type": "object", "properties": {"items": listed}, "required": ["items"], "additionalProperties": False}
+
+
+def in_bulk(resource: Resource, schema: Json) -> Json:
+    """The body of a bulk whose rows have this schema."""
+    return {"type": "array", "minItems": 1, "maxItems": resource.bulk, "items": schema}
+
+
+def changed_row(resource: Resource, access: Access, models: Models, definitions: Definitions, names: Names) -> Json:
+    """A reference to the schema of one row of a bulk change: its key, and what it may change."""
+    key = models.key_model(resource).json_schema(schema_generator=Plain)["properties"]
+    raw = models.schema(resource, Verb.CHANGE, access, Plain)
+    members = {name: described(member, resource.fields[name]) for name, member in {**key, **raw["properties"]}.items()}
+    whole = {**raw, "properties": members, "required": [*resource.key]}
+    return definitions.placed({n: v for n, v in whole.items() if n != "title"}, f"{names.schema(resource)}ChangeRow")
+
+
 def keys(resource: Resource) -> list[Json]:
     """The parameters of an item's path."""
     return [

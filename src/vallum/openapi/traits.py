@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from vallum.declare.route import Kind, Route, Verb, open_to_anyone
 
@@ -17,13 +18,26 @@ Trait = Literal[
     "create",
     "change",
     "remove",
+    "many",
     "act",
     "write",
     "once",
     "fresh",
 ]
-"""`guarded` asks for a credential, `row` has a key in its path, `once` takes an Idempotency-Key, `fresh` has to be made
+"""`guarded` asks for a credential, `row` has a key in its path, `many` names several rows, `once` takes an Idempotency-Key, `fresh` has to be made
 a moment ago; `any` is always true."""
+
+
+_OF_VERBS: Final[Mapping[Verb, frozenset[Trait]]] = {
+    Verb.LIST: frozenset({"list"}),
+    Verb.ITEM: frozenset({"item"}),
+    Verb.CREATE: frozenset({"create"}),
+    Verb.CHANGE: frozenset({"change"}),
+    Verb.REMOVE: frozenset({"remove"}),
+    Verb.CHANGE_MANY: frozenset({"change", "many"}),
+    Verb.REMOVE_MANY: frozenset({"remove", "many"}),
+    Verb.ACT: frozenset({"act"}),
+}
 
 
 def traits_of(route: Route, method: str, *, body: bool) -> frozenset[Trait]:
@@ -38,8 +52,7 @@ def traits_of(route: Route, method: str, *, body: bool) -> frozenset[Trait]:
         found.add("guarded")
     if route.kind in (Kind.ITEM, Kind.ACTION):
         found.add("row")
-    if verb is not Verb.SERVE:
-        found.add(verb.value)
+    found |= _OF_VERBS.get(verb, frozenset())
     if method != "GET":
         found.add("write")
     if method == "POST" and (handler is None or not handler.asynchronous):

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
 from vallum.declare.document import Document
-from vallum.declare.route import ErrorForm
+from vallum.declare.route import ErrorForm, Verb
 from vallum.edge.cors import Cors, cors_headers
 from vallum.edge.stage import Admitted, Preflight
 from vallum.execute.counting import Total
@@ -89,7 +89,8 @@ def _render(outcome: Outcome, request: Request, response: Response) -> tuple[int
         return 204, list(response.fixed.bare), b""
     if isinstance(outcome, Served):
         return _document(outcome.document, outcome.intent.authorised.route.csp, response)
-    return _written(204 if outcome.json is None else 200, outcome.json, outcome.tag, response)
+    made = outcome.intent.authorised.verb is Verb.CREATE
+    return _written(201 if made else 204 if outcome.json is None else 200, outcome.json, outcome.tag, response)
 
 
 def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, list[Header], bytes]:

@@ -146,7 +146,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
         authenticator=_authenticator(database, keyring, place.public_url, limiter, api.fresh_seconds),
         meter=meter,
         policy=Policy(api, database.dialect),
-        validation=Validation(models, cursors),
+        validation=Validation(models, cursors, meter),
         execution=Execution(database, database, Plans(), models, database.dialect, meter),
         response=Response(
             fixed=fixed_headers(defaults.HSTS_DEVELOPMENT_SECONDS if place.dev else defaults.HSTS_SECONDS),

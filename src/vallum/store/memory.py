@@ -52,8 +52,12 @@ Asked_contra = TypeVar("Asked_contra", contravariant=True)
 class BudgetPort(Protocol[Asked_contra]):
     """A plan that can be asked (`throttle.budget.Budget`)."""
 
-    def claim(self, tally: Asked_contra, cost: int, now: float) -> Claim:
-        """Count `cost` in the tally if every limit allows it; 0 looks what one unit would be answered."""
+    def claim(self, tally: Asked_contra, cost: int, now: float, paid: int = 0) -> Claim:
+        """Count `cost` in the tally if every limit allows it; 0 looks what one unit would be answered.
+
+        Args:
+            paid: units that the same request has claimed before.
+        """
 
     def slow_down(self, tally: Asked_contra, cost: int, now: float) -> None:
         """Take `cost` from the burst alone."""
@@ -88,26 +92,27 @@ class MemoryCounters(Generic[T]):
     def __len__(self) -> int:
         return len(self._tallies)
 
-    def claim(self, key: str, budget: BudgetPort[T], cost: int, now: float) -> Claim:
+    def claim(self, key: str, budget: BudgetPort[T], cost: int, now: float, paid: int = 0) -> Claim:
         """Check every limit of the caller's budget and count, in one step.
 
         Args:
             key: the caller, from what authentication said; never what a client can choose.
             cost: units; 0 looks at what a claim of one unit would be answered.
             now: Unix time in seconds.
+            paid: units that the same request has claimed before.
 
         Raises:
             Refusal: METER_UNAVAILABLE when a new caller finds no room.
         """
         tally = self._tallies.get(key)
         if tally is not None:
-            claim = budget.claim(tally, cost, now)
+            claim = budget.claim(tally, cost, now, paid)
         elif not cost:  # who only looks takes no place
             return budget.claim(self._fresh(), cost, now)
         else:
             self._make_room(now)
             tally = self._fresh()
-            claim = budget.claim(tally, cost, now)
+            claim = budget.claim(tally, cost, now, paid)
             self._keep(key, tally)
         if claim.allowed and cost:
             self._dirty[key] = None

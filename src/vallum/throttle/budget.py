@@ -113,10 +113,14 @@ class Budget:
         given = (("hour", plan.hour), ("day", plan.day), ("burst", plan.burst))
         self._policies = tuple(name for name, limit in given if limit is not None)
 
-    def claim(self, tally: Tally, cost: int, now: float) -> Claim:
+    def claim(self, tally: Tally, cost: int, now: float, paid: int = 0) -> Claim:
         """Ask for `cost` units at Unix time `now`; counted in `tally` when all limits allow it.
 
         A cost of 0 asks what a claim of one unit would be answered, and counts nothing.
+
+        Args:
+            paid: units that the same request has claimed before. Both together take from the burst what one claim of
+                all would, and a refusal says when the whole request passes.
         """
         second = int(now)
         micros = microseconds(now)
@@ -129,11 +133,12 @@ class Budget:
             tally.reduced_ticks = slow.ticks
         counted, cost = cost > 0, cost or 1
         short = self._short(tally, cost, second)
-        charge = min(cost, burst.burst)
+        before = min(paid, burst.burst)
+        charge = min(paid + cost, burst.burst) - before
         flows, burst_at, wait, left = conform(
             tally.burst_at, micros * burst.ticks, burst.interval, burst.tolerance, charge
         )
-        slows, reduced_at, pause = self._slowly(tally, cost, micros) if short else (True, tally.reduced_at, 0)
+        slows, reduced_at, pause = self._slowly(tally, cost, micros, paid) if short else (True, tally.reduced_at, 0)
         allowed = flows and slows
         if allowed and counted:
             tally.burst_at = burst_at
@@ -147,6 +152,7 @@ class Budget:
             left += charge
         else:
             tally.burst_at = burst_at
+            wait += before * burst.interval
         if not slows:
             tally.reduced_at = reduced_at
         retry = max(burst.seconds(wait), 0 if slows else self._until_more(tally, short, second, pause))
@@ -181,15 +187,17 @@ class Budget:
                 short += ("day",)
         return short
 
-    def _slowly(self, tally: Tally, cost: int, micros: int) -> tuple[bool, int, int]:
+    def _slowly(self, tally: Tally, cost: int, micros: int, paid: int) -> tuple[bool, int, int]:
         """(allowed, new TAT, seconds to wait) at the reduced rate; without one the end of the quota is the end."""
         slow = self._reduced
         if slow is None:
             return False, tally.reduced_at, 0
+        before = min(paid, slow.burst)
+        charge = min(paid + cost, slow.burst) - before
         allowed, reduced_at, wait, _ = conform(
-            tally.reduced_at, micros * slow.ticks, slow.interval, slow.tolerance, min(cost, slow.burst)
+            tally.reduced_at, micros * slow.ticks, slow.interval, slow.tolerance, charge
         )
-        return allowed, reduced_at, slow.seconds(wait)
+        return allowed, reduced_at, slow.seconds(wait if allowed else wait + before * slow.interval)
 
     def _until_more(self, tally: Tally, short: tuple[str, ...], second: int, pause: int) -> int:
         """Seconds until the windows in `short` have all ended, or the reduced rate admits the claim before that."""

@@ -25,12 +25,13 @@ from vallum.throttle.headers import LimitHeaders
 class Metered(NamedTuple):
     """The request is counted and within the caller's budget, and its nonce, if it has one, was never seen before.
 
-    `limits` are the header fields that tell the caller so, on whatever answer follows.
+    `limits` are the header fields that tell the caller so, on whatever answer follows; `units` is what was claimed.
     """
 
     identified: Identified
     claim: Claim
     limits: tuple[Header, ...]
+    units: int
 
 
 class Ledger(Protocol):
@@ -71,11 +72,15 @@ class Meter:
         self.applicants: MemoryCounters[Tally] = MemoryCounters(Tally)
         self._plans = {name: (Budget(plan), LimitHeaders(plan)) for name, plan in plans.items()}
 
-    def claim(self, identified: Identified, cost: int) -> tuple[Claim, tuple[Header, ...]]:
-        """Count `cost` units of the caller's budget, if they are there; 0 looks at it."""
+    def claim(self, identified: Identified, cost: int, paid: int = 0) -> tuple[Claim, tuple[Header, ...]]:
+        """Count `cost` units of the caller's budget, if they are there; 0 looks at it.
+
+        Args:
+            paid: units that the same request has claimed before.
+        """
         budget, headers = self._budget(identified)
         counters, key = self._counters(identified)
-        claim = counters.claim(key, budget, cost, identified.admitted.request.received_at)
+        claim = counters.claim(key, budget, cost, identified.admitted.request.received_at, paid)
         return claim, headers.pairs(claim)
 
     async def accept(self, identified: Identified, stamp: Stamp) -> None:
@@ -157,7 +162,7 @@ async def throttle(identified: Identified, meter: Meter, before: Metered | None 
             which we know too little.
     """
     if before is not None and before.identified.principal.plan == identified.principal.plan:
-        return Metered(identified, before.claim, before.limits)
+        return Metered(identified, before.claim, before.limits, before.units)
     admitted = identified.admitted
     request = admitted.request
     cost = cost_of(admitted.route, request.method, request.query)
@@ -177,4 +182,21 @@ async def throttle(identified: Identified, meter: Meter, before: Metered | None 
         except Refusal as refusal:
             refusal.headers = limits
             raise
-    return Metered(identified, claim, limits)
+    return Metered(identified, claim, limits, cost)
+
+
+def charge(metered: Metered, meter: Meter, units: int) -> Metered:
+    """Claim what a request costs beyond its first line, once that is known and before anything is written.
+
+    Args:
+        units: that the whole request costs.
+
+    Raises:
+        Refusal: QUOTA_EXCEEDED; what was claimed before stays claimed.
+    """
+    if units <= metered.units:
+        return metered
+    claim, limits = meter.claim(metered.identified, units - metered.units, metered.units)
+    if not claim.allowed:
+        raise Refusal(QUOTA_EXCEEDED, retry_after_seconds=claim.retry_after_seconds, violated=claim.violated)
+    return Metered(metered.identified, claim, limits, units)

@@ -12,6 +12,7 @@ wanted: they never repeat what was sent.
     choice           not one of the values of an enumeration
     format           text that does not have the form of a date, a decimal, a UUID, base64 …
     value            the application's own check does not accept it
+    repeated         a bulk names the same row twice
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ RANGE: Final = "range"
 CHOICE: Final = "choice"
 FORMAT: Final = "format"
 VALUE: Final = "value"
+REPEATED: Final = "repeated"
 
 _OURS: Final = "vallum_"
 
@@ -47,6 +49,7 @@ _DETAILS: Final = {
     CHOICE: "This is not one of the possible values.",
     FORMAT: "The text does not have the expected form.",
     VALUE: "This value is not acceptable.",
+    REPEATED: "This row is named more than once.",
 }
 
 # Pydantic's types of errors that say more than their ending does. Its list: pydantic_core.core_schema.ErrorType.

@@ -7,7 +7,7 @@ gets the same fault as a field that nobody ever declared.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NotRequired, Required, final
 
@@ -55,6 +55,23 @@ class Models:
         """
         return self._read(resource, Verb.CHANGE, access.granted, frozenset(), body)
 
+    def key(self, resource: Resource, body: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The key that a row of a bulk names, in order.
+
+        Raises:
+            Refusal: BODY_INVALID with every fault.
+        """
+        given = {name: body[name] for name in resource.key if name in body}
+        try:
+            values = self.key_model(resource).validate_python(given)
+        except ValidationError as error:
+            raise Refusal(BODY_INVALID, faults=faults_of(error, body)) from None
+        return tuple([values[name] for name in resource.key])
+
+    def key_model(self, resource: Resource) -> Adapter:
+        """The model of a row's key as members of an object."""
+        return self._kept((resource, "key"), lambda: _key_adapter(resource))
+
     def handler_body(self, adapter: TypeAdapter[Any], body: Any) -> Any:
         """The body of an action or endpoint, as the type that its author declared.
 
@@ -76,11 +93,14 @@ class Models:
             written: fields that the server fills when a create leaves them out.
         """
         key = (resource, verb, granted, written)
+        return self._kept(key, lambda: _adapter(resource, verb, granted, written))
+
+    def _kept(self, key: object, make: Callable[[], Adapter]) -> Adapter:
         adapter = self._adapters.get(key)
         if adapter is None:
             if len(self._adapters) >= defaults.RIGHTS_CACHED:
                 self._adapters.clear()
-            adapter = self._adapters[key] = _adapter(resource, verb, granted, written)
+            adapter = self._adapters[key] = make()
         return adapter
 
     def schema(self, resource: Resource, verb: Verb, access: Access, mode: type[GenerateJsonSchema]) -> dict[str, Any]:
@@ -160,9 +180,18 @@ def _adapter(resource: Resource, verb: Verb, granted: frozenset[str], written: f
             needed = verb is Verb.CREATE and _required(resource, field, written)
             annotation = annotation_of(field)
             members[name] = Required[annotation] if needed else NotRequired[annotation]
+    return _typed(f"{resource.model.__name__}{verb.value.capitalize()}", members)
+
+
+def _key_adapter(resource: Resource) -> Adapter:
+    members = {name: Required[annotation_of(resource.fields[name])] for name in resource.key}
+    return _typed(f"{resource.model.__name__}Key", members)
+
+
+def _typed(name: str, members: Mapping[str, Any]) -> Adapter:
     # A TypedDict: its keys may be any names, absent ones stay absent, and its value is the dictionary wanted.
     make: Any = TypedDict  # as a function that is called with names from the outside
-    shape = make(f"{resource.model.__name__}{verb.value.capitalize()}", members)
+    shape = make(name, members)
     shape.__pydantic_config__ = ConfigDict(extra="forbid")
     return TypeAdapter(shape)
 

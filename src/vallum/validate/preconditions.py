@@ -11,7 +11,7 @@ from vallum.declare.route import Verb
 from vallum.refusals import PRECONDITION_MALFORMED, Refusal
 from vallum.request import Request
 
-WRITES: Final = frozenset({Verb.ACT, Verb.CREATE, Verb.CHANGE, Verb.REMOVE})
+WRITES: Final = frozenset(Verb) - {Verb.LIST, Verb.ITEM, Verb.SERVE}
 
 # entity-tag = [ weak ] opaque-tag; weak = %s"W/"; opaque-tag = DQUOTE *etagc DQUOTE
 # etagc = %x21 / %x23-7E / obs-text; obs-text is not ASCII and in no tag of ours.

@@ -122,6 +122,14 @@ def read_fields(raw: str) -> tuple[tuple[str, ...] | None, list[Fault]]:
     return fields, reader.faults
 
 
+def read_filters(raw: str) -> tuple[tuple[Filter, ...], list[Fault]]:
+    """A query that takes filters and nothing else, and its faults."""
+    if not raw:
+        return (), []
+    reader = _Reader()
+    return reader.filters(reader.split(raw)), reader.faults
+
+
 def reject_query(raw: str) -> None:
     """For routes that take no query.
 

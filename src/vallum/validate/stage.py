@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authorise.rights import Access
-from vallum.authorise.stage import Authorised
+from vallum.authorise.stage import Authorised, charged
 from vallum.declare.resource import Resource
 from vallum.declare.route import BodyKind, Handler, Verb
 from vallum.refusals import (
@@ -18,14 +18,17 @@ from vallum.refusals import (
     Fault,
     Refusal,
 )
+from vallum.throttle.stage import Meter, charge
 from vallum.validate.body import body_of, refuse_body
+from vallum.validate.bulk import BulkRow, changed_rows, new_rows, removed_rows
 from vallum.validate.columns import parse_text
 from vallum.validate.cursor import Cursors, context_of
+from vallum.validate.filters import read_filter, unknown
 from vallum.validate.form import read_form
 from vallum.validate.idempotency import IdempotencyKey, identify, read_key
 from vallum.validate.models import Models
 from vallum.validate.preconditions import EntityTags, check_preconditions, parse_entity_tags
-from vallum.validate.query import Filter, Query, read_fields, read_query, refuse, reject_query
+from vallum.validate.query import Query, read_fields, read_query, refuse, reject_query
 from vallum.validate.strict_json import parse
 
 
@@ -95,6 +98,18 @@ class RemoveIntent(NamedTuple):
 
 
 @final
+class BulkIntent(NamedTuple):
+    """Several rows to be written in one transaction, each as a request of its own would be: all of them or none."""
+
+    authorised: Authorised
+    resource: Resource
+    access: Access
+    rows: tuple[BulkRow, ...]
+    if_match: EntityTags | None
+    idempotency: IdempotencyKey | None
+
+
+@final
 class ActIntent(NamedTuple):
     """A handler to be called: with a row (`access` and `key`) or without; once, if the client gave it a key."""
 
@@ -114,7 +129,9 @@ class ServiceIntent(NamedTuple):
     form: Mapping[str, str] | None
 
 
-Intent: TypeAlias = ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | ActIntent | ServiceIntent
+Intent: TypeAlias = (
+    ListIntent | ItemIntent | CreateIntent | ChangeIntent | RemoveIntent | BulkIntent | ActIntent | ServiceIntent
+)
 
 ANY_TAG: Final = EntityTags(any=True)
 
@@ -122,10 +139,11 @@ ANY_TAG: Final = EntityTags(any=True)
 @final
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What the stage works with: the models derived from columns, and the key of the cursors."""
+    """What the stage works with: the models derived from columns, the key of the cursors, the meter of a bulk's rows."""
 
     models: Models
     cursors: Cursors
+    meter: Meter
 
 
 async def validate(authorised: Authorised, validation: Validation) -> Intent:
@@ -134,7 +152,7 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     Raises:
         Refusal: QUERY_INVALID, CURSOR_INVALID, PRECONDITION_REQUIRED and its like, BODY_MALFORMED, FORM_MALFORMED, BODY_INVALID;
             BODY_UNEXPECTED where none is taken; BODY_TOO_LARGE and REQUEST_TIMEOUT while the body arrives;
-            IDEMPOTENCY_KEY_UNSUPPORTED, IDEMPOTENCY_KEY_MALFORMED.
+            IDEMPOTENCY_KEY_UNSUPPORTED, IDEMPOTENCY_KEY_MALFORMED; QUOTA_EXCEEDED by the rows of a bulk.
     """
     verb, access, resource = authorised.verb, authorised.access, authorised.route.resource
     request = authorised.metered.identified.admitted.request
@@ -150,9 +168,15 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
         return _list(authorised, resource, access, validation)
     if verb is Verb.ITEM:
         return _item(authorised, resource, access)
+    if verb is Verb.CHANGE_MANY or verb is Verb.REMOVE_MANY:
+        return await _many(authorised, resource, access, validation)
     reject_query(request.query)
     if verb is Verb.CREATE:
         body, data = await _json(authorised)
+        if resource.bulk and isinstance(body, list):
+            rows = new_rows(validation.models, resource, access, body)
+            paid = _paid(authorised, len(rows), validation)
+            return BulkIntent(paid, resource, access, rows, None, identify(authorised, once, data))
         values = validation.models.create(resource, access, body)
         return CreateIntent(authorised, resource, access, values, identify(authorised, once, data))
     key = _key(authorised, resource)
@@ -166,12 +190,35 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     return ChangeIntent(authorised, resource, access, key, validation.models.change(resource, access, body), tags)
 
 
+async def _many(authorised: Authorised, resource: Resource, access: Access, validation: Validation) -> BulkIntent:
+    """Changes or removals. `If-Match` lists the tags of all rows: the state of each must be among them."""
+    request = authorised.metered.identified.admitted.request
+    if_match = request.header(b"if-match")
+    tags = None if if_match is None else parse_entity_tags(if_match)
+    if authorised.verb is Verb.REMOVE_MANY:
+        rows = removed_rows(resource, request.query)
+        await refuse_body(request)
+    else:
+        reject_query(request.query)
+        if tags is None:
+            raise Refusal(PRECONDITION_REQUIRED)
+        body, _ = await _json(authorised)
+        rows = changed_rows(validation.models, resource, access, body)
+    return BulkIntent(_paid(authorised, len(rows), validation), resource, access, rows, tags, None)
+
+
+def _paid(authorised: Authorised, rows: int, validation: Validation) -> Authorised:
+    """The rows of a bulk cost what they would have cost one by one."""
+    method = authorised.metered.identified.admitted.request.method
+    return charged(authorised, charge(authorised.metered, validation.meter, authorised.route.costs[method] * rows))
+
+
 def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
     request = authorised.metered.identified.admitted.request
     fields = None
     if request.query:
         fields, faults = read_fields(request.query)
-        refuse([*faults, *(_unknown("fields", name) for name in fields or () if name not in access.granted)])
+        refuse([*faults, *(unknown("fields", name) for name in fields or () if name not in access.granted)])
     header = request.header(b"if-none-match")
     tags = None if header is None else parse_entity_tags(header)
     return ItemIntent(authorised, resource, access, _key(authorised, resource), fields, tags)
@@ -181,14 +228,14 @@ def _list(authorised: Authorised, resource: Resource, access: Access, validation
     identified = authorised.metered.identified
     request = identified.admitted.request
     query, faults = read_query(request.query)
-    filters = tuple([_filter(f, resource, access, faults) for f in query.filters]) if query.filters else ()
+    filters = tuple([read_filter(f, resource, access, faults) for f in query.filters]) if query.filters else ()
     for name, _ in query.sort:
         if name not in access.granted:
-            faults.append(_unknown("sort", name))
+            faults.append(unknown("sort", name))
         elif name not in resource.sorts or name not in access.certain:
             faults.append(Fault("#query/sort", "not_sortable", f"{name} cannot be sorted by."))
     if query.fields is not None:
-        faults += [_unknown("fields", name) for name in query.fields if name not in access.granted]
+        faults += [unknown("fields", name) for name in query.fields if name not in access.granted]
     refuse(faults)
     fields = _shown(resource, access, query.fields)
     after = None
@@ -204,31 +251,6 @@ def _shown(resource: Resource, access: Access, wanted: tuple[str, ...] | None) -
     if wanted is None:
         return access.shown
     return tuple([name for name in resource.fields if name in wanted])
-
-
-def _filter(given: Filter, resource: Resource, access: Access, faults: list[Fault]) -> tuple[str, str, Any]:
-    if given.name not in access.granted:
-        faults.append(_unknown(given.name, given.name))
-        return given.name, given.operator, None
-    if given.name not in resource.filters:
-        faults.append(Fault(given.pointer, "not_filterable", f"{given.name} cannot be filtered by."))
-        return given.name, given.operator, None
-    if given.operator == "isnull":
-        return given.name, "null" if given.values[0] == "true" else "notnull", None
-    field = resource.fields[given.name]
-    values = []
-    for text in given.values:
-        try:
-            values.append(parse_text(field, text, given.operator))
-        except ValueError as error:
-            faults.append(Fault(given.pointer, "value", str(error)))
-    if given.operator == "in":
-        return given.name, "in", values
-    return given.name, given.operator, values[0] if values else None
-
-
-def _unknown(parameter: str, name: str) -> Fault:
-    return Fault(f"#query/{parameter}", "unknown_field", f"There is no field {name}.")
 
 
 def _key(authorised: Authorised, resource: Resource) -> tuple[Any, ...]:

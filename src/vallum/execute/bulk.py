@@ -1,0 +1,106 @@
+"""The script of a bulk: the scripts of its rows in one transaction, in the order of the request.
+
+1. Each row is found, permitted, written, judged and recorded by the script of a single write (`writes`), which sees what
+   the rows before it have done.
+2. A row that is refused before it has changed anything does not keep the others from being looked at: all of them are
+   told at once. Behind a state that no rule allows, or that broke a constraint, nobody may look any further.
+3. One refused row undoes all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from vallum import defaults
+from vallum.authorise.rights import Access
+from vallum.declare.resource import Resource
+from vallum.declare.route import Verb
+from vallum.execute import writes
+from vallum.execute.frame import Frame
+from vallum.execute.once import Result
+from vallum.refusals import (
+    BODY_INVALID,
+    CONFLICT,
+    FORBIDDEN,
+    IN_USE,
+    NOT_FOUND,
+    STALE,
+    STATE_FORBIDDEN,
+    Fault,
+    Refusal,
+)
+from vallum.store.ports import Script, Violation
+from vallum.validate.bulk import BulkRow, within
+from vallum.validate.faults import LENGTH
+from vallum.validate.preconditions import EntityTags
+
+OF_A_ROW: Final = frozenset({NOT_FOUND, FORBIDDEN, STALE, BODY_INVALID, STATE_FORBIDDEN, CONFLICT, IN_USE})
+"""What a row is refused with; every other refusal is of the whole request."""
+TOO_MUCH: Final = Fault("", LENGTH, f"Its answer would take more than {defaults.PAGE_BYTES} bytes: send fewer rows.")
+
+
+def write(
+    frame: Frame,
+    verb: Verb,
+    resource: Resource,
+    access: Access,
+    rows: Sequence[BulkRow],
+    if_match: EntityTags | None,
+) -> Script[Result]:
+    """Write all rows, or none.
+
+    Raises:
+        Refusal: that of the first refused row, with the faults of every row that was refused.
+        Moved: the caller's epoch moved.
+    """
+    written: list[str | None] = []
+    room = defaults.PAGE_BYTES
+    first: Refusal | None = None
+    faults: list[Fault] = []
+    for row in rows:
+        try:
+            json = yield from _one(frame, verb, resource, access, row, if_match)
+        except Refusal as refusal:
+            if refusal.reason not in OF_A_ROW:
+                raise
+            first = first or refusal
+            faults += _faults(refusal, row.pointer)
+            if refusal.reason is STATE_FORBIDDEN or isinstance(refusal.__cause__, Violation):
+                break
+        else:
+            written.append(json)
+            room -= 0 if json is None else len(json.encode())
+            if room < 0:
+                raise Refusal(BODY_INVALID, faults=(TOO_MUCH,))
+    if first is not None:
+        detail = f"{first.detail} Nothing was written: all rows are, or none."
+        raise Refusal(first.reason, detail, faults=tuple(faults[: defaults.MAX_FAULTS])) from first
+    return Result(_items(written))
+
+
+def _one(
+    frame: Frame, verb: Verb, resource: Resource, access: Access, row: BulkRow, if_match: EntityTags | None
+) -> Script[str | None]:
+    """One row, and its JSON where the caller may read it."""
+    if verb is Verb.CREATE:
+        return (yield from writes.create(frame, resource, access, row.values)).json
+    if verb is Verb.REMOVE_MANY:
+        yield from writes.remove(frame, resource, access, row.key, if_match)
+        return None
+    if if_match is None:
+        raise TypeError("a change has a precondition")
+    return (yield from writes.change(frame, resource, access, row.key, row.values, if_match)).json
+
+
+def _faults(refusal: Refusal, pointer: str) -> list[Fault]:
+    """The faults of a row where the whole request has it; without any, the refusal itself is one."""
+    reason = refusal.reason
+    return within(pointer, refusal.faults) or [Fault(pointer, reason.code, reason.detail)]
+
+
+def _items(rows: Sequence[str | None]) -> str | None:
+    """The rows as the caller may read them, in order: null where it may not, and nothing at all when there is no other."""
+    if all(row is None for row in rows):
+        return None
+    return f'{{"items":[{",".join(["null" if row is None else row for row in rows])}]}}'
