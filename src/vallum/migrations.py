@@ -16,17 +16,16 @@ from typing import Any, Final
 
 from alembic import context
 from sqlalchemy import Connection, MetaData, create_engine, event, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from vallum.declare.dialect import DialectName
 from vallum.serve.alone import alone
 from vallum.serve.database import address_of, dialect_of
+from vallum.serve.engine import postgres_engine
 from vallum.serve.files import DATABASE_FILE
 from vallum.serve.settings import load
 from vallum.store.errors import StoreError
 from vallum.store.postgres_address import Address
-from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.sqlite_file import check_file
 
 OURS: Final = "vallum_"
@@ -75,18 +74,7 @@ def _without_autocommit(connection: Any, _: object) -> None:
 
 
 async def _run_on_postgresql(metadata: MetaData, address: Address) -> None:
-    from vallum.store import postgres_connection as postgres  # noqa: PLC0415  # an optional extra
-
-    limits = PostgresLimits(read_seconds=0, write_seconds=0)  # it takes as long as it takes
-
-    async def opened() -> Any:
-        try:
-            return await postgres.connect(address, postgres.tls_of(address), limits)
-        except Exception as error:
-            raise postgres.refused(error, address) from error
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=opened, poolclass=NullPool)
-    async with engine.connect() as connection:
+    async with postgres_engine(address).connect() as connection:
         await connection.execute(_LOCK)
         await connection.commit()
         await connection.run_sync(_run, metadata)

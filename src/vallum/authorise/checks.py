@@ -25,7 +25,8 @@ from vallum.store.sql import condition, expression_sql, value_sql
 def check(api: API, *, dialect: DialectName) -> list[Finding]:
     """All of start-up's checks of a declaration; where the declaration alone has errors, only those."""
     findings = check_api(api, dialect=dialect)
-    if any(finding.severity == "error" for finding in findings):
+    # An index stands in nobody's way: what does not compile is told beside it.
+    if any(finding.severity == "error" and finding.identifier != "rule-index" for finding in findings):
         return findings
     return findings + check_policy(api, dialect=dialect)
 

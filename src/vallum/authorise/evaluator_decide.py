@@ -127,7 +127,7 @@ def fields_of(resource: Resource, rule: Rule, operation: Operation | None) -> se
     named = set(resource.fields if rule.fields is None else rule.fields)
     if operation is Operation.READ or operation is None:
         return named
-    server = {name for name, field in resource.fields.items() if field.column is None or field.column.computed}
+    server = {name for name, field in resource.fields.items() if not field.writable}
     server |= {resource.soft_delete or "", resource.tenant[0] if resource.tenant else "", *rule.set}
     if operation is Operation.UPDATE:
         server |= set(resource.key)

@@ -73,7 +73,8 @@ def _caller(question: Question) -> str:
 def _outcome(
     rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, after: Row | None
 ) -> Line:
-    columns = question.resource.table.primary_key.columns
+    fields = question.resource.fields
+    columns = [column for name in question.resource.key if (column := fields[name].column) is not None]
     key = ",".join(_shown(row.get(column.key, row.get(column.name))) for column in columns)
     what = f"{_operation(operation)}{' on' if operation is None else ''} {question.resource.name} {key}"
     try:

@@ -231,7 +231,7 @@ def granted_fields(resource: Resource, rule: Rule, operation: Operation | None) 
         return frozenset(resource.fields if rule.fields is None else rule.fields)
     if operation is Operation.DELETE:
         return frozenset()
-    writable = {name for name, f in resource.fields.items() if f.column is not None and f.column.computed is None}
+    writable = {name for name, f in resource.fields.items() if f.writable}
     writable -= set(rule.set)
     if resource.tenant is not None:
         writable.discard(resource.tenant[0])

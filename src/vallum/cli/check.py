@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error
 from vallum.serve import posture
+from vallum.serve.checks import declared, stored
 from vallum.serve.database import dialect_of
 from vallum.serve.files import DATABASE_FILE
 from vallum.serve.load import load_api
@@ -40,10 +40,12 @@ def check(
     """Look at everything without serving it. Leaves with 1 when there is an error."""
     settings = settings_of(data=data, app=app, dev=dev)
     api = load_api(settings.app)
+    dialect = dialect_of(settings.database)
+    beside, compared = _database(api, settings)
     findings = [
-        *check_api(api, dialect=dialect_of(settings.database)),
+        *(declared(api, dialect) if compared else check_api(api, dialect=dialect)),
         *posture.findings(settings, time.time()),
-        *_accounts(api, settings),
+        *beside,
     ]
     if as_json:
         show([asdict(finding) for finding in findings])
@@ -53,18 +55,21 @@ def check(
         raise typer.Exit(1)
 
 
-def _accounts(api: API, settings: Settings) -> Iterator[Finding]:
-    """Tables of another version, and accounts that could not be served; nothing where there is no database yet."""
+def _database(api: API, settings: Settings) -> tuple[list[Finding], bool]:
+    """What the database shows: tables of another version, accounts that could not be served, and what the rules need
+    of the tables. The second part says whether it could be compared; there may be no database yet.
+    """
     if settings.database is None and not (settings.data / DATABASE_FILE).exists():
-        return
+        return [], False
     try:
         with database_of(settings) as database:
             migrations.check(
                 database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
             )
             check_plans(database.read(plans(database.dialect)), api.plans)
+            return stored(api, database), True
     except StoreError as fault:
-        yield error(fault.identifier, fault.place, "The server would not start.", fault.mend)
+        return [error(fault.identifier, fault.place, "The server would not start.", fault.mend)], False
 
 
 def _tell(findings: list[Finding]) -> None:

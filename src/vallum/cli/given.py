@@ -11,7 +11,7 @@ import typer
 
 from vallum.audit.operator import Deed, recorded
 from vallum.serve.database import address_of, command_database
-from vallum.serve.settings import Settings, load
+from vallum.serve.settings import Settings, load, use
 from vallum.store.errors import StoreError
 from vallum.store.ports import CommandDatabase, Script
 
@@ -37,7 +37,7 @@ def settings_of(**flags: object) -> Settings:
     Raises:
         SettingsError: one of them is malformed.
     """
-    return load(flags)
+    return use(load(flags))
 
 
 def database_of(settings: Settings) -> CommandDatabase:

@@ -45,6 +45,8 @@ class API:
             Resources, actions and endpoints may say otherwise for themselves.
         fresh_seconds: how old such a request's timestamp may be, 60 to 600.
         version: of the API, shown in its documentation.
+        existing_tables: the tables of the models are there already and belong to another program. Vallum makes and
+            changes none of them, `vallum db create` neither; its own stand beside them.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class API:
         fresh: Freshness = "writes",
         fresh_seconds: int = defaults.FRESH_SECONDS,
         version: str = "1",
+        existing_tables: bool = False,
     ) -> None:
         self.title = title
         self.version = version
+        self.existing_tables = existing_tables
         self.roles = tuple(roles)
         self.attributes: Mapping[str, type] = dict(attributes or {})
         self.plans: Mapping[str, Plan] = {"default": DEFAULT_PLAN, "anonymous": ANONYMOUS_PLAN, **(plans or {})}

@@ -46,6 +46,15 @@ def column_findings(resource: Resource, dialect: DialectName) -> list[Finding]:
     for field in resource.fields.values():
         place = f"{resource.model.__name__}.{field.name}"
         findings += type_findings(field.type, place, dialect)
+        if not field.name.isidentifier():
+            findings.append(
+                error(
+                    "field-name",
+                    place,
+                    "No query can name a field like this.",
+                    'Name the attribute: unit_price = mapped_column("Unit Price").',
+                )
+            )
         if field.key and isinstance(field.type, NO_KEY):
             findings.append(
                 error("key-type", place, "A column of this type cannot be part of a path.", "Use another key.")
@@ -71,7 +80,8 @@ def type_findings(type_: TypeEngine[Any], place: str, dialect: DialectName) -> I
             "column-type",
             place,
             f"The column type {variant!r} has no JSON form.",
-            "Use an integer, text, boolean, decimal, float, date, time, interval, UUID, enum, JSON or bytes of SQLAlchemy.",
+            "Use an integer, text, boolean, decimal, float, date, time, interval, UUID, enum, JSON or bytes of SQLAlchemy, or "
+            'leave the column out: __mapper_args__ = {"exclude_properties": […]}.',
         )
     elif isinstance(type_, types.Time) and type_.timezone:
         yield error("column-type", place, "A time of day with an offset means no instant.", "Use Time() or DateTime.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from sqlalchemy import (
     BindParameter,
@@ -43,27 +43,52 @@ class _Lookups:
     joins: dict[tuple[int, Table, bool, Table], list[Column[Any]]] = field(default_factory=dict)
 
 
+Led = Callable[[Column[Any]], bool]
+"""Whether an index over all rows begins with the column."""
+
+
+@final
+class Missing(NamedTuple):
+    """A column without the index that a rule needs.
+
+    Attributes:
+        rule: None for the tenant, which every rule asks for.
+        lists: the rule is walked by lists; otherwise its row is found by its key.
+    """
+
+    column: Column[Any]
+    place: str
+    rule: Rule | None
+    lists: bool
+
+
 def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialect: DialectName) -> list[Finding]:
-    """A finding for each column that a rule needs an index on; the message carries the line that makes it."""
-    findings: dict[str, Finding] = {}
+    """A finding for each column that a rule needs an index on, as far as the models say; the message makes it."""
+    return [finding(missing, dialect) for missing in missing_indexes(resource, rules, place, leads)]
+
+
+def missing_indexes(resource: Resource, rules: Sequence[Rule], place: str, led: Led) -> list[Missing]:
+    """Each column once, at the first rule that looks rows up by it."""
+    found: dict[str, Missing] = {}
     for index, rule in enumerate(rules, 1):
         # A deny is asked about rows that an allow has found.
         lists = rule.effect == "allow" and rule.operations is not None and bool(rule.operations & Operation.READ)
-        for column in _needed(rule.where, resource.table, lists=lists):
-            line = create_index(column)
-            findings.setdefault(line, _finding(column, line, rule_place(place, index, rule), dialect))
+        for column in _needed(rule.where, resource.table, led, lists=lists):
+            found.setdefault(create_index(column), Missing(column, rule_place(place, index, rule), rule, lists))
     if resource.tenant is not None and resource.tenant[0] in resource.fields:
         tenant = resource.fields[resource.tenant[0]].column
-        if tenant is not None and not leads(tenant):
-            line = create_index(tenant)
-            findings.setdefault(line, _finding(tenant, line, f"{resource.path}, tenant", dialect))
-    return list(findings.values())
+        if tenant is not None and not led(tenant):
+            found.setdefault(create_index(tenant), Missing(tenant, f"{resource.path}, tenant", None, True))
+    return list(found.values())
 
 
-def _finding(column: Column[Any], line: str, place: str, dialect: DialectName) -> Finding:
-    say = warning if dialect == "sqlite" else error
+def finding(missing: Missing, dialect: DialectName, *, existing: bool = False) -> Finding:
+    """An error on PostgreSQL; where the file is small, or the tables are another program's, a warning."""
+    say = warning if dialect == "sqlite" or existing else error
+    column = missing.column
     message = f"No index begins with {column.table.name}.{column.name}: every request would walk the table."
-    return say("rule-index", place, message, f"Add index=True to the column, or run: {line}")
+    add = "Run" if existing else "Add index=True to the column, or run"
+    return say("rule-index", missing.place, message, f"{add}: {create_index(column)}")
 
 
 def create_index(column: Column[Any]) -> str:
@@ -76,15 +101,15 @@ def create_index(column: Column[Any]) -> str:
     return f"{CreateIndex(Index(f'ix_{table.name}_{column.name}', copy.c[column.name]))};"
 
 
-def _needed(where: ColumnElement[Any], own: Table, *, lists: bool) -> Iterator[Column[Any]]:
+def _needed(where: ColumnElement[Any], own: Table, led: Led, *, lists: bool) -> Iterator[Column[Any]]:
     """Columns without the index that they need. A row that is found by its key needs none on its own table."""
     lookups = _Lookups(own)
     _collect(where, 0, lookups)
     if lists:
         # An index on yes and no finds half the table.
-        yield from (c for c in lookups.values if not leads(c) and not isinstance(c.type, Boolean))
+        yield from (c for c in lookups.values if not led(c) and not isinstance(c.type, Boolean))
     for (_, _, is_own, _), columns in lookups.joins.items():
-        if (lists or not is_own) and not any(map(leads, columns)):
+        if (lists or not is_own) and not any(map(led, columns)):
             yield columns[0]
 
 

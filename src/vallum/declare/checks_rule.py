@@ -167,7 +167,7 @@ def _field_findings(resource: Resource, rule: Rule, place: str) -> Iterator[Find
 
 
 def _never_written(resource: Resource) -> set[str]:
-    fixed = {name for name, f in resource.fields.items() if f.column is None or f.column.computed is not None}
+    fixed = {name for name, f in resource.fields.items() if not f.writable}
     return fixed | {resource.soft_delete or "", "" if resource.tenant is None else resource.tenant[0]} - {""}
 
 

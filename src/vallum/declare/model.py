@@ -59,7 +59,7 @@ def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
     for attribute in mapper.column_attrs:
         expression = attribute.columns[0]
         if isinstance(expression, Column) and expression.table is table:
-            fields[attribute.key] = _column_field(attribute.key, expression)
+            fields[attribute.key] = _column_field(attribute.key, expression, expression in mapper.primary_key)
         else:
             fields[attribute.key] = _expression_field(attribute.key, expression)
     for name, descriptor in mapper.all_orm_descriptors.items():
@@ -87,7 +87,7 @@ def _declared(model: type[Any]) -> list[str]:
     return [name for cls in reversed(model.__mro__) for name in vars(cls).get("__annotations__", {})]
 
 
-def _column_field(name: str, column: Column[Any]) -> Field:
+def _column_field(name: str, column: Column[Any], key: bool) -> Field:
     generated = (
         column.default is not None
         or column.server_default is not None
@@ -95,7 +95,9 @@ def _column_field(name: str, column: Column[Any]) -> Field:
         or column.identity is not None
         or column is column.table._autoincrement_column  # noqa: SLF001  # the public accessor is the same, renamed often
     )
-    return Field(name, column, column, column.type, bool(column.nullable), column.primary_key, generated)
+    # A view says of every column that it may be NULL; what the mapping calls the key is none.
+    nullable = bool(column.nullable) and not key
+    return Field(name, column, column, column.type, nullable, key, generated)
 
 
 def _expression_field(name: str, expression: ColumnElement[Any]) -> Field:
@@ -108,13 +110,15 @@ def key_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 
 def references_of(mapper: Mapper[Any]) -> tuple[Reference, ...]:
-    """The foreign keys of the model's table."""
+    """The foreign keys of the model's table whose columns it maps."""
     table = table_of(mapper)
+    mapped = {column for attribute in mapper.column_attrs for column in attribute.columns}
     found = []
     for constraint in sorted(table.foreign_key_constraints, key=lambda c: ",".join(c.column_keys)):
+        if not all(column in mapped for column in constraint.columns):
+            continue  # a column that the author left out is not written here
         fields = tuple(mapper.get_property_by_column(element.parent).key for element in constraint.elements)
-        columns = tuple(element.column.name for element in constraint.elements)
-        found.append(Reference(fields, constraint, constraint.referred_table, columns))
+        found.append(Reference(fields, constraint, constraint.referred_table))
     return tuple(found)
 
 

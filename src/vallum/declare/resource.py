@@ -40,6 +40,16 @@ class Field:
     generated: bool
 
     @property
+    def writable(self) -> bool:
+        """Whether a statement may give it a value: a column that the database does not always make by itself."""
+        column = self.column
+        return (
+            column is not None
+            and column.computed is None
+            and not (column.identity is not None and column.identity.always)
+        )
+
+    @property
     def enum_class(self) -> builtins.type[enum.Enum] | None:
         """The Python enum behind an Enum column, or None."""
         found = getattr(self.type, "enum_class", None)
@@ -49,12 +59,11 @@ class Field:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A foreign key of the resource: local field names, target table and its column names in the same order."""
+    """A foreign key of the resource: local field names in the order of the constraint's elements, and the target table."""
 
     fields: tuple[str, ...]
     constraint: ForeignKeyConstraint
     target: Table
-    target_columns: tuple[str, ...]
 
 
 @final

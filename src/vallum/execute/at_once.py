@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vallum.audit.write import insert_select, values_of
@@ -35,7 +35,8 @@ EPOCH: Final = "epoch_then"
 TAGS: Final = "if_match"
 NOTHING: Final = Prepared("", ())
 """In place of a statement that there cannot be."""
-WORD: Final = re.compile(r"[^\W\d][\w$]*")
+NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
+"""An identifier, quoted or not. Other quoted things look like one; they only make the statement fall back to the script."""
 
 
 def creation(
@@ -235,7 +236,7 @@ def _sees_all(frame: Frame, opaque: frozenset[str], resource: Resource, access: 
     """Whether what is judged cannot depend on anything that only the statement's end brings about."""
     if resource.table.schema is not None:  # the name of a part of a statement has none
         return False
-    if any(opaque.intersection(WORD.findall(part)) for text in seen for part in text.parts if isinstance(part, str)):
+    if any(opaque.intersection(_names(part)) for text in seen for part in text.parts if isinstance(part, str)):
         return False
     read = frame.rights.on(resource, Operation.READ)
     judged = [access.mask()]
@@ -245,6 +246,11 @@ def _sees_all(frame: Frame, opaque: frozenset[str], resource: Resource, access: 
     name = re.escape(quoted(resource.table.name, frame.dialect))
     alone = re.compile(rf'(?<![\w".]){name}(?![\w".])')  # not in front of one of its columns: it is read once more
     return not any(alone.search(part) for text in judged for part in text.parts if isinstance(part, str))
+
+
+def _names(text: str) -> Iterator[str]:
+    for quoted_name, word in NAME.findall(text):
+        yield quoted_name.replace('""', '"') or word
 
 
 def _values(frame: Frame, resource: Resource, verb: str, names: Sequence[str], values: Values | None = None) -> Values:

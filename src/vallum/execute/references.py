@@ -79,12 +79,12 @@ def exists(frame: Frame, resource: Resource, reference: Reference, touched: Sequ
         raise TypeError("asked only for a readable target")
     target, read = found
     terms: list[Part] = []
-    for name, column in zip(reference.fields, reference.target_columns, strict=True):
+    for name, element in zip(reference.fields, reference.constraint.elements, strict=True):
         slot = f"{NEW}{name}" if name in touched else f"{RAW}{name}"
         param = value_param(resource.fields[name], slot, frame.dialect)
         if name not in touched:
             param = Param(slot, cast=param.cast)  # it is the driver's value already
-        terms.append(sql(f"{column_sql(target.table.c[column], frame.dialect)} = ", param))
+        terms.append(sql(f"{column_sql(element.column, frame.dialect)} = ", param))
     where = all_of([*terms, visible(read)])
     return sql("SELECT 1 FROM ", table_of(target, frame.dialect), " WHERE ", where)
 

@@ -29,7 +29,7 @@ from vallum.execute.shape import (
 )
 from vallum.refusals import NOT_FOUND, Refusal
 from vallum.store.ports import Row, Script, Value
-from vallum.store.sql import Part, Sql, all_of, render, sql
+from vallum.store.sql import Part, Sql, all_of, quoted, render, sql
 
 
 @final
@@ -170,8 +170,12 @@ def seen_sql(
         return sql(columns, *(sql(", ", f) for f in fields), " FROM ", source, " WHERE ", here)
     sees = sql("CASE WHEN ", visible(read), " THEN 1 ELSE 0 END")
     where = here if hidden_too else all_of([here, visible(read)])
-    # Nothing but SQLite's single writer locks there; PostgreSQL names the table whose row is meant.
-    locked = sql(where, f" FOR UPDATE OF {source}") if lock and dialect == "postgresql" else where
+    # Nothing but SQLite's single writer locks there; PostgreSQL names the table whose row is meant, without its schema.
+    locked = (
+        sql(where, f" FOR UPDATE OF {quoted(resource.table.name, dialect)}")
+        if lock and dialect == "postgresql"
+        else where
+    )
     names = ordered(resource, read.granted)
     return row_select(resource, read, names, source, locked, dialect, [sees, key_json, mask, *fields])
 

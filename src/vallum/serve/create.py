@@ -44,9 +44,12 @@ def create_database(
         address: of the PostgreSQL database, which is there already; None for SQLite in `data`.
 
     Raises:
-        StoreError: there is a database already, or the directory is open to others.
+        StoreError: there is a database already (or none, where its tables are another program's), or the directory is
+            open to others.
     """
-    metadatas = list({id(r.table.metadata): r.table.metadata for r in api.resources.values()}.values())
+    # Tables of another program are neither made nor changed, and neither are the sequences behind their keys.
+    resources = () if api.existing_tables else api.resources.values()
+    metadatas = list({id(r.table.metadata): r.table.metadata for r in resources}.values())
     dialect = dialect_of(address)
 
     def script() -> Script[int]:
@@ -59,18 +62,22 @@ def create_database(
         yield from rotate(data / KEYS_FOLDER, now, dialect, passphrase)()
         return len(api.accounts.declared)
 
-    with _place(data, address) as database:
+    with _place(data, address, existing=api.existing_tables) as database:
         accounts = database.write(script)
-        database.analyze()
+        if not api.existing_tables:
+            database.analyze()
     cursor_secret(data / KEYS_FOLDER)
     audit_keys.ensure(data / KEYS_FOLDER, passphrase, signed=False)
     return accounts
 
 
 @contextlib.contextmanager
-def _place(data: Path, address: Address | None) -> Iterator[CommandDatabase]:
-    """An empty database to fill. On a server its tables are made in one transaction; a file gets its name at the end."""
-    if address is not None:
+def _place(data: Path, address: Address | None, *, existing: bool) -> Iterator[CommandDatabase]:
+    """A database to fill. On a server its tables are made in one transaction; a new file gets its name at the end."""
+    if address is not None or existing:
+        if address is None and not (data / DATABASE_FILE).exists():
+            mend = "Put the existing database there, for its owner alone: `chmod 600`."
+            raise StoreError("database-missing", str(data / DATABASE_FILE), mend)
         with command_database(address, data) as database:
             yield database
         return

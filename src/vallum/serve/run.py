@@ -29,7 +29,7 @@ from vallum.serve.development import mark
 from vallum.serve.errors import SettingsError
 from vallum.serve.load import load_api
 from vallum.serve.metrics import OPS_HOST
-from vallum.serve.settings import Settings
+from vallum.serve.settings import Settings, use
 from vallum.serve.tls import TlsFiles, development_files
 from vallum.serve.worker import Worker
 
@@ -67,7 +67,7 @@ def serve(settings: Settings, announce: Callable[[], None]) -> None:
 
 def make_worker(settings: Settings, ready: Event, parent: int) -> Worker:
     """Called in the worker process."""
-    return Worker(load_api(settings.app), settings, ready=ready.set, parent=parent)
+    return Worker(load_api(use(settings).app), settings, ready=ready.set, parent=parent)
 
 
 def tls_files(settings: Settings, now: float) -> TlsFiles | None:

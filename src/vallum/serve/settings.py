@@ -9,6 +9,7 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, final
 from urllib.parse import urlsplit
@@ -231,6 +232,24 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only this machine can reach the port."""
         return self.host in LOOPBACK
+
+
+_COMMAND: Final[ContextVar[Settings | None]] = ContextVar("settings of the command", default=None)
+
+
+def of_command() -> Settings:
+    """Those of the command that this process carries out; without one, as `load` finds them.
+
+    Raises:
+        SettingsError: of the first malformed one.
+    """
+    return _COMMAND.get() or load()
+
+
+def use(settings: Settings) -> Settings:
+    """A command is carried out under these: an application that it imports may ask for them."""
+    _COMMAND.set(settings)
+    return settings
 
 
 def load(flags: Mapping[str, Any] | None = None) -> Settings:

@@ -12,10 +12,10 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
 from vallum import defaults
-from vallum.authorise.checks import check
 from vallum.declare.app import API
 from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
@@ -23,7 +23,8 @@ from vallum.errors import OperatorError
 from vallum.request import Receive
 from vallum.serve.alone import hold, take_turn
 from vallum.serve.asgi import Application, Send
-from vallum.serve.database import address_of, dialect_of
+from vallum.serve.checks import declared, stored
+from vallum.serve.database import address_of, command_database, dialect_of
 from vallum.serve.errors import SettingsError
 from vallum.serve.high_water import HighWater
 from vallum.serve.journal import STDERR, Journal
@@ -31,7 +32,7 @@ from vallum.serve.load import load_api
 from vallum.serve.master_key import read_master_key
 from vallum.serve.metrics import Metrics, Ops
 from vallum.serve.posture import refuse_unsafe
-from vallum.serve.settings import Settings, load
+from vallum.serve.settings import Settings, load, use
 from vallum.serve.stalls import end_stalled
 from vallum.serve.wire import Place, build_service
 from vallum.store.ports import Statement
@@ -189,15 +190,22 @@ def _capture_logs(journal: Journal) -> None:
     granian.handlers, granian.propagate = [], True
 
 
+def _compare(api: API, settings: Settings) -> None:
+    with command_database(address_of(settings), settings.data) as database:
+        refuse(stored(api, database), DeclarationError)
+
+
 def application() -> Worker:
     """The service of the settings in the environment and vallum.toml: `uvicorn --factory vallum.serve.worker:application`.
 
     Raises:
         SettingsError, DeclarationError: what cannot be used or is unsafe, or is served already.
     """
-    settings = load()
+    settings = use(load())
     refuse_unsafe(settings, time.time())
     api = load_api(settings.app)
-    refuse(check(api, dialect=dialect_of(settings.database)), DeclarationError)
+    refuse(declared(api, dialect_of(settings.database)), DeclarationError)
+    with ThreadPoolExecutor(1) as thread:  # the server's event loop is running
+        thread.submit(_compare, api, settings).result()
     hold(settings.data)  # until this process ends
     return Worker(api, settings)

@@ -1,0 +1,34 @@
+"""All that start-up finds in a declaration: by itself, and beside the database that it will be served from."""
+
+from __future__ import annotations
+
+from sqlalchemy import Table
+
+from vallum.authorise.checks import check
+from vallum.declare.app import API
+from vallum.declare.checks_finding import Finding
+from vallum.declare.dialect import DialectName
+from vallum.serve.checks_indexes import index_findings, tables_of
+from vallum.serve.checks_tables import table_findings
+from vallum.store.catalog import Relation, relation
+from vallum.store.ports import CommandDatabase, Script
+
+
+def declared(api: API, dialect: DialectName) -> list[Finding]:
+    """What the declaration shows by itself, where there is a database that knows its indexes better."""
+    return [finding for finding in check(api, dialect=dialect) if finding.identifier != "rule-index"]
+
+
+def stored(api: API, database: CommandDatabase) -> list[Finding]:
+    """What shows beside the database; only reads."""
+
+    def script() -> Script[list[Finding]]:
+        relations: dict[Table, Relation | None] = {}
+        for table in sorted(tables_of(api), key=lambda table: table.key):
+            relations[table] = yield from relation(table, database.dialect)
+        findings = table_findings(api, relations, database.dialect)
+        if any(finding.severity == "error" for finding in findings):
+            return findings  # a statement on what is not there, or not to be read, has no plan
+        return findings + (yield from index_findings(api, relations, database.dialect))
+
+    return database.look(script)

@@ -1,0 +1,205 @@
+"""What start-up finds out about the tables themselves, on a database that another program has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, String
+from sqlalchemy.ext.automap import automap_base
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests.existing.app import api_of, models
+from tests.existing.places import make, reflected
+
+from tests import stores
+from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, me
+from vallum.declare.checks_finding import Finding
+from vallum.serve.checks import declared, stored
+from vallum.serve.create import create_database
+from vallum.serve.database import command_database
+from vallum.serve.files import DATABASE_FILE
+from vallum.store.errors import StoreError
+from vallum.store.postgres_address import parse
+
+BOTH = pytest.mark.stores("sqlite", "postgresql")
+POSTGRESQL = pytest.mark.stores("postgresql")
+Build = Callable[[Connection], API]
+READER = """
+    CREATE ROLE {role} LOGIN;
+    GRANT USAGE ON SCHEMA public, sales TO {role};
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
+    """Nothing here changes it."""
+    data = tmp_path_factory.mktemp("house") / "data"
+    make(data, store)
+    return data
+
+
+def found(data: Path, build: Build, user: str | None = None) -> list[Finding]:
+    """By a server of this API, as this user of the database."""
+    api = reflected(data, build)
+    url = stores.database_of(data)
+    assert [f for f in declared(api, "sqlite" if url is None else "postgresql") if f.severity == "error"] == []
+    address = None if url is None else parse(url if user is None else url.replace("postgres@", f"{user}@"))
+    with command_database(address, data) as database:
+        return stored(api, database)
+
+
+def served(name: str, *rules: Any, **options: Any) -> Build:
+    """One model of the house under these rules."""
+
+    def build(connection: Connection) -> API:
+        api = API("Trade", roles=["a"], existing_tables=True)
+        found = models(connection)
+        given = [rule(found[name]) if callable(rule) else rule for rule in rules]
+        api.resource(found[name], *given, path="/it", **options)
+        return api
+
+    return build
+
+
+@BOTH
+def test_the_house_is_served_as_it_is(house: Path) -> None:
+    """With a word on the table that has no key."""
+    errors = [f for f in found(house, api_of) if f.severity == "error"]
+    assert errors == []
+    assert ("key-not-unique", "/log, at") in {(f.identifier, f.place) for f in found(house, api_of)}
+
+
+@BOTH
+@pytest.mark.parametrize("operation", [CREATE, UPDATE, DELETE])
+def test_nobody_writes_to_a_view(house: Path, operation: Any) -> None:
+    """Not even to one that the database could write through."""
+    rules = [allow("a", READ), allow("a", operation, fields=None if operation is DELETE else ["company"])]
+    assert [f.identifier for f in found(house, served("Listed", *rules))] == ["view-written"]
+    assert found(house, served("Listed", allow("a", READ))) == []
+
+
+@BOTH
+def test_no_action_has_a_row_of_a_view(house: Path) -> None:
+    """Its row would have to be locked."""
+
+    def build(connection: Connection) -> API:
+        api = API("Trade", roles=["a"], existing_tables=True)
+        listed = models(connection)["Listed"]
+        api.resource(listed, allow("a", READ), path="/it")
+
+        @api.action(listed, "greet", allow("a"))
+        def greet(call: Call, row: Any) -> None: ...
+
+        return api
+
+    assert [f.identifier for f in found(house, build)] == ["view-written"]
+
+
+@BOTH
+def test_rows_without_a_key_are_not_written(house: Path) -> None:
+    """One request would change two of them; reading is the author's risk."""
+    assert [(f.identifier, f.severity) for f in found(house, served("Entry", allow("a", READ)))] == [
+        ("key-not-unique", "warning")
+    ]
+    both = [allow("a", READ), allow("a", UPDATE, fields=["what"])]
+    assert [(f.identifier, f.severity) for f in found(house, served("Entry", *both))] == [("key-not-unique", "error")]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Absent(Base):
+    __tablename__ = "absent"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Wider(Base):
+    __tablename__ = "Customers"
+    id: Mapped[str] = mapped_column("CustomerID", String(5), primary_key=True)
+    shoe: Mapped[int]
+
+
+@BOTH
+def test_what_is_missing_is_named(house: Path) -> None:
+    """A table and a column that the model has and the database has not; nothing is asked of them then."""
+
+    def build(_: Connection) -> API:
+        api = API("Trade", roles=["a"], existing_tables=True)
+        api.resource(Absent, allow("a", READ))
+        api.resource(Wider, allow("a", READ), path="/customers")
+        return api
+
+    missing, column = found(house, build)
+    assert (missing.identifier, missing.place) == ("table-missing", "/absent, absent")
+    assert (column.identifier, column.message) == ("column-missing", "The table has no column shoe.")
+
+
+@BOTH
+def test_a_cascade_into_a_table_that_nobody_knows(house: Path) -> None:
+    """The models have the orders and not their details, which the database would take along."""
+
+    def build(connection: Connection) -> API:
+        base = automap_base()
+        base.metadata.reflect(connection, only=["order"], resolve_fks=True)
+        base.prepare()
+        api = API("Trade", roles=["a"], existing_tables=True)
+        api.resource(base.classes["order"], allow("a", READ | DELETE))
+        return api
+
+    (cascade,) = found(house, build)
+    assert (cascade.identifier, "Order Details" in cascade.message) == ("cascade-unknown", True)
+
+
+@pytest.fixture(scope="module")
+def reader(house: Path) -> str:
+    """A user that may read what is in `public`."""
+    name = stores.name_of(stores.database_of(house) or "")
+    stores.server().script(name, READER.format(role=f"reader_{name}"))
+    return f"reader_{name}"
+
+
+@POSTGRESQL
+def test_what_the_user_may_not_is_told_with_the_line_that_lets_it(house: Path, reader: str) -> None:
+    """For each table: what its rules need and the database denies."""
+    lines = {f.place: f.mend.partition("as the owner: ")[2] for f in found(house, api_of, reader)}
+    assert lines["/products, products"] == f"GRANT INSERT, UPDATE, DELETE ON products TO {reader};"
+    assert lines["/invoices, sales.invoice"].startswith(f"GRANT USAGE ON SCHEMA sales TO {reader}; GRANT SELECT, ")
+    assert "/customer-list, customer_list" not in lines
+
+
+@POSTGRESQL
+def test_rights_on_single_columns_are_enough(house: Path, reader: str) -> None:
+    """Where a rule changes no others."""
+    name = stores.name_of(stores.database_of(house) or "")
+    stores.server().script(name, f'GRANT UPDATE (amount) ON payment TO {reader}; GRANT INSERT ON "order" TO {reader};')
+    may = [allow("a", READ), allow("a", UPDATE, fields=["amount"])]
+    assert found(house, served("Payment", *may), reader) == []
+    more = [allow("a", READ), allow("a", UPDATE, fields=["amount", "payer"])]
+    assert [f.identifier for f in found(house, served("Payment", *more), reader)] == ["table-privilege"]
+    (sequence,) = found(house, served("Order", allow("a", READ | CREATE)), reader)
+    assert sequence.mend == f"As the owner: GRANT USAGE ON SEQUENCE public.order_id_seq TO {reader};"
+
+
+@POSTGRESQL
+def test_a_table_that_only_a_rule_looks_into(house: Path, reader: str) -> None:
+    """It must be readable, too."""
+    stores.server().script(
+        stores.name_of(stores.database_of(house) or ""),
+        f'GRANT SELECT ON sales.invoice TO {reader}; REVOKE SELECT ON "Customers" FROM {reader};',
+    )
+    rule = [lambda model: allow("a", READ, where=model.owner.has(user=me.id))]
+    (beside,) = found(house, served("Invoice", *rule), reader)
+    assert (beside.identifier, beside.place) == ("table-privilege", 'rules, "Customers"')
+
+
+@pytest.mark.stores("sqlite")
+def test_a_file_has_to_be_there(tmp_path: Path, house: Path) -> None:
+    """It is not made where the tables are another program's."""
+    api = reflected(house, api_of)
+    with pytest.raises(StoreError, match="database-missing"):
+        create_database(api, tmp_path / "data", now=1e9)
+    assert not (tmp_path / "data" / DATABASE_FILE).exists()
