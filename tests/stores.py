@@ -83,7 +83,7 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vallum-test-server", daemon=True)
         self._thread.start()
-        self._admin: Any = self.wait(self._connect("postgres"))
+        self._admin: Any = self.wait(self.connect("postgres"))
         for setting in FAST:
             self.execute(f"ALTER SYSTEM SET {setting}")
         self.execute("SELECT pg_reload_conf()")
@@ -92,8 +92,9 @@ class Server:
         """Run it on the server's own event loop; a test may have one that runs."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
-    async def _connect(self, database: str) -> Any:
-        return await asyncpg.connect(host=self.directory, user="postgres", database=database)
+    async def connect(self, database: str, user: str = "postgres") -> Any:
+        """A connection of asyncpg's, for use on the server's own event loop."""
+        return await asyncpg.connect(host=self.directory, user=user, database=database)
 
     def execute(self, text: str) -> None:
         """As superuser, outside any transaction."""
@@ -117,7 +118,7 @@ class Server:
         """Of one statement, committed."""
 
         async def ask() -> list[Any]:
-            connection = await self._connect(name)
+            connection = await self.connect(name)
             try:
                 found: list[Any] = await connection.fetch(text, *arguments)
                 return found
@@ -130,7 +131,7 @@ class Server:
         """Several statements, as a file has them."""
 
         async def run() -> None:
-            connection = await self._connect(name)
+            connection = await self.connect(name)
             try:
                 await connection.execute(text)
             finally:
@@ -148,7 +149,7 @@ class Server:
         self.wait(self._admin.close())
         pgexec("pg_ctl", given, bin_path=self._handle.bin_path, user=self._handle.system_user, timeout=20)
         if action != "stop":
-            self._admin = self.wait(self._connect("postgres"))
+            self._admin = self.wait(self.connect("postgres"))
 
     def stop(self) -> None:
         """The end of the server and its files."""

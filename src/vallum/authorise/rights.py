@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from sqlalchemy import ColumnElement, and_, false, true
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter, True_
 
@@ -111,6 +112,7 @@ class Rights:
         attributes: names of the attributes that the caller has.
         identified: whether there is a caller behind `me.id`.
         conditions: identity of a `When` → whether it holds (as an allow needs) and may hold (as a deny needs).
+        words: what conditions are compiled with; the store's own dialect when it is None.
         permits: (path of a route, method of it) → what `authorise` found there.
     """
 
@@ -120,6 +122,7 @@ class Rights:
     attributes: frozenset[str]
     identified: bool
     conditions: Mapping[int, tuple[bool, bool]]
+    words: Dialect | None = None
     permits: dict[tuple[str, str], tuple[bool, Access | None]] = field(default_factory=dict)
     _access: dict[tuple[str, object], Access | None] = field(default_factory=dict)
 
@@ -204,7 +207,7 @@ class Rights:
         return Uncompiled(all_of(parts), fields, not parts, isinstance(rule.where, True_), rule.set)
 
     def _condition(self, resource: Resource, expression: ColumnElement[Any]) -> Sql:
-        return condition(expression, resource.table, self.dialect, self.roles)
+        return condition(expression, resource.table, self.dialect, self.roles, self.words)
 
     def _passes(self, resource: Resource, rule: Rule) -> Sql:
         # NULL means deny, so a deny is passed only where its condition is known to be false.

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "openapi",
     "explain",
     "matrix",
+    "rls",
     "check",
     "keys",
     "audit",

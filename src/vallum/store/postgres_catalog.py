@@ -9,7 +9,8 @@ from vallum.store.ports import Row, Statement
 
 Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
-_OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema')"
+# What row-level security brings along stands in no statement of ours.
+_OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'vallum_rls')"
 # A trigger or rule on a partition is one of its table; the triggers behind foreign keys are internal, and those that
 # move rows of other tables count for the table that they begin at.
 _OPAQUE: Final = Statement(

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, final
 
 from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select, types
+from sqlalchemy.engine import Dialect
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
@@ -46,6 +47,7 @@ __all__ = [
     "value_sql",
 ]
 
+REQUEST_NAMES: Final = frozenset({ME_ID, NOW, TODAY})
 Convert = Callable[[Any], Value]
 
 
@@ -170,20 +172,23 @@ def each_dialect(*parts: Part) -> Mapping[DialectName, Prepared]:
     return {dialect: render(sql(*parts), dialect) for dialect in DIALECTS}
 
 
-REQUEST_NAMES: Final = frozenset({ME_ID, NOW, TODAY})
-
-
-def condition(expression: ColumnElement[Any], table: Table, dialect: DialectName, roles: tuple[str, ...] = ()) -> Sql:
-    """Compile an expression over the columns of `table`, as it stands behind `SELECT … FROM table WHERE`.
-
-    It is compiled inside that SELECT, because only there does a subquery know that `table` is outside.
+def condition(
+    expression: ColumnElement[Any],
+    table: Table,
+    dialect: DialectName,
+    roles: tuple[str, ...] = (),
+    words: Dialect | None = None,
+) -> Sql:
+    """Compile an expression over the columns of `table`, as it stands behind `SELECT … FROM table WHERE`, in `words` of
+    the store or others. It is compiled inside that SELECT, because only there does a subquery know that `table` is outside.
 
     Raises:
         DeclarationError: the expression brings another table in, or cannot be compiled for this store.
     """
+    words = DIALECTS[dialect] if words is None else words
     base: Select[Any] = select(literal_column("1")).select_from(table)
-    prefix = str(base.compile(dialect=DIALECTS[dialect])) + " \nWHERE "
-    text, binds = _compile(base.where(expression), dialect, roles, table)
+    prefix = str(base.compile(dialect=words)) + " \nWHERE "
+    text, binds = _compile(base.where(expression), words, roles, table)
     if any(bind is OWN_TABLE for bind in binds):
         raise DeclarationError(
             "rule-own-table",
@@ -211,29 +216,27 @@ def expression_sql(expression: ColumnElement[Any], table: Table, dialect: Dialec
 def value_sql(expression: ColumnElement[Any] | TextClause, dialect: DialectName) -> Sql:
     """Compile a value that stands on its own: a constant, a SQL function."""
     value = literal_column(expression.text) if isinstance(expression, TextClause) else expression
-    text, binds = _compile(select(value.label("vallum_value")), dialect, ())
+    text, binds = _compile(select(value.label("vallum_value")), DIALECTS[dialect], ())
     if not text.startswith("SELECT ") or not text.endswith(" AS vallum_value"):
         raise DeclarationError("value-form", str(expression), "Give a constant, a caller's value or a SQL function.")
     return _fragment(text.removeprefix("SELECT ").removesuffix(" AS vallum_value"), binds, dialect)
 
 
 def _compile(
-    statement: Any, dialect: DialectName, roles: tuple[str, ...], table: Table | None = None
+    statement: Any, words: Dialect, roles: tuple[str, ...], table: Table | None = None
 ) -> tuple[str, list[BindParameter[Any]]]:
-    implementation = DIALECTS[dialect]
     binds: list[BindParameter[Any]] = []
     compiler = type(
         "Marking",
-        (implementation.statement_compiler,),
+        (words.statement_compiler,),
         {"vallum_binds": binds, "vallum_roles": roles, "vallum_table": table},
     )
-    return str(compiler(implementation, statement)), binds
+    return str(compiler(words, statement)), binds
 
 
 def _fragment(text: str, binds: list[BindParameter[Any]], dialect: DialectName) -> Sql:
-    pieces = text.split(MARK)
     parts: list[str | Param] = []
-    for index, piece in enumerate(pieces):
+    for index, piece in enumerate(text.split(MARK)):
         if index % 2:
             parts.append(param(binds[int(piece)], dialect))
         elif piece:

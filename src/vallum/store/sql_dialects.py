@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Enum, String, Table
@@ -43,12 +43,9 @@ class _Marking:
 
     def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
         if bindparam.key == ME_ROLES:
-            return self._set_of(
-                [BindParameter(None, role, type_=bindparam.type, unique=True) for role in self.vallum_roles]
-            )
+            return self._set_of(self.vallum_roles, bindparam.type)
         if bindparam.expanding:
-            values = list(bindparam.value or ())
-            return self._set_of([BindParameter(None, value, type_=bindparam.type, unique=True) for value in values])
+            return self._set_of(bindparam.value or (), bindparam.type)
         if bindparam.type._has_bind_expression:  # noqa: SLF001  # SQLAlchemy's own compilers ask the same
             raise DeclarationError(
                 "type-expression", repr(bindparam.type), "Types with SQL bind expressions are not supported."
@@ -86,17 +83,21 @@ class _Marking:
         text = str(self.process(binary.left))  # type: ignore[attr-defined]  # a mixin of compilers
         return text, lambda: str(self.process(part))  # type: ignore[attr-defined]
 
-    def _set_of(self, members: list[BindParameter[Any]]) -> str:
+    def _set_of(self, values: Iterable[Any], kind: Any) -> str:
+        members = [BindParameter(None, value, type_=kind, unique=True) for value in values]
         if not members:
-            return "(SELECT NULL WHERE 1 = 0)"
+            return f"(SELECT {self._null(kind)} WHERE 1 = 0)"
         return f"({', '.join(self.visit_bindparam(member) for member in members)})"
+
+    def _null(self, _: Any) -> str:
+        return "NULL"
 
 
 class _SQLiteMarking(_Marking, SQLiteCompiler):  # type: ignore[misc]  # visit_table takes what it is given
     vallum_position = "instr"
 
 
-class _PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # the same
+class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # the same
     """Text is compared by code points whatever the database's collation is, and has the case of ASCII, as on SQLite."""
 
     vallum_position = "strpos"
@@ -131,6 +132,10 @@ class _PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # t
     def visit_min_func(self, function: Any, **options: Any) -> str:
         return self._of_one(function, options)
 
+    def _null(self, kind: Any) -> str:
+        # Without a type it is a text, and no number is compared with one.
+        return "NULL" if kind._isnull else f"CAST(NULL AS {self.dialect.type_compiler_instance.process(kind)})"  # noqa: SLF001
+
     def _of_one(self, function: Any, options: Any) -> str:
         (argument,) = function.clauses
         return f"{function.name}({self._plain(argument, options)})"
@@ -155,7 +160,7 @@ class _SQLiteDialect(SQLiteDialect_pysqlite):
 
 
 class _PostgresDialect(PGDialect_asyncpg):
-    statement_compiler = _PostgresMarking  # type: ignore[mutable-override]  # the base names its own compiler
+    statement_compiler = PostgresMarking  # type: ignore[mutable-override]  # the base names its own compiler
     supports_statement_cache = True
 
 

@@ -1,0 +1,1 @@
+"""Row-level security of PostgreSQL, generated from the rules (docs/rls.md)."""

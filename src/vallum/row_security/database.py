@@ -1,0 +1,112 @@
+"""Row-level security in a database: put there, compared with the rules, and taken away. Scripts for the tables' owner.
+
+What was put there is written down, by table: the statements' digest, and what the catalogue then said. So two kinds of drift
+can be told: rules that have changed since, and policies that somebody has changed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, final
+
+from vallum.crypto.digest import hex256
+from vallum.declare.app import API
+from vallum.row_security.identity import SCHEMA
+from vallum.row_security.install import OWNER_POLICY, POLICIES, Installation, installation, removal
+from vallum.row_security.role import installed_for, known, refuse_reader, refuse_role
+from vallum.store.ports import Script, Statement
+
+_TABLE: Final = f"""
+CREATE TABLE {SCHEMA}.applied (name text PRIMARY KEY, statements text NOT NULL, catalogue text NOT NULL)
+"""
+_PATIENCE: Final = "SET LOCAL lock_timeout = '10s'"
+"""Every table is locked for a moment; requests that wait behind us must not wait for a long one before us."""
+_UNDER: Final = "SELECT DISTINCT polrelid::regclass::text FROM pg_policy WHERE polname = ANY ($1::text[])"
+_CATALOGUE: Final = """
+SELECT t.name, md5(concat_ws(',', c.relrowsecurity, c.relforcerowsecurity, c.relacl, (
+  SELECT string_agg(concat_ws(',', p.polname, p.polcmd, p.polpermissive, p.polroles,
+    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), ';' ORDER BY p.polname)
+  FROM pg_policy p WHERE p.polrelid = c.oid), (
+  SELECT string_agg(concat_ws(',', a.attname, a.attacl), ';' ORDER BY a.attnum)
+  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)))
+FROM unnest($1::text[]) t(name) LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
+"""
+_KEEP: Final = f"INSERT INTO {SCHEMA}.applied (name, statements, catalogue) VALUES ($1::text, $2::text, $3::text)"
+_KEPT: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
+
+
+@final
+class Drift(NamedTuple):
+    """A table whose policies are not those of the rules."""
+
+    table: str
+    drift: str
+
+
+def apply(api: API, role: str) -> Callable[[], Script[int]]:
+    """Put the policies there, in place of earlier ones; the number of tables.
+
+    Raises:
+        StoreError: a role that no policy holds.
+        DeclarationError: a rule that cannot be a policy.
+    """
+    wanted = installation(api, role)
+    digests = _digests(wanted)
+
+    def script() -> Script[int]:
+        yield Statement(_PATIENCE, ())
+        yield from refuse_role(role, list(digests))
+        yield from remove()
+        for statement in [*wanted.statements, _TABLE]:
+            yield Statement(statement, ())
+        yield from refuse_reader(role)
+        for name, catalogue in (yield from _catalogue(digests)).items():
+            yield Statement(_KEEP, [name, digests[name], catalogue])
+        return len(digests)
+
+    return script
+
+
+def remove() -> Script[str | None]:
+    """Take them away; the role that they were for, None when there were none."""
+    role = yield from installed_for()
+    if role is None:
+        return None
+    tables = [name for (name,) in (yield Statement(_UNDER, [[OWNER_POLICY, *POLICIES]]))]
+    for statement in removal(tables, role if (yield from known(role)) else None):
+        yield Statement(statement, ())
+    return role
+
+
+def drifted(api: API) -> Callable[[], Script[list[Drift]]]:
+    """The tables whose policies are others than the rules say, in the order of the resources."""
+
+    def script() -> Script[list[Drift]]:
+        role = yield from installed_for()
+        if role is None:
+            return [Drift("(all)", "`vallum rls apply` has not been called on this database")]
+        wanted = _digests(installation(api, role))
+        kept = {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_KEPT, ()))}
+        present = yield from _catalogue([*wanted, *(name for name in kept if name not in wanted)])
+        found: list[Drift] = []
+        for name in present:
+            statements, catalogue = kept.get(name, ("", ""))
+            if name not in kept:
+                found.append(Drift(name, "it has no policies yet"))
+            elif name not in wanted:
+                found.append(Drift(name, "no resource serves it any more"))
+            elif statements != wanted[name]:
+                found.append(Drift(name, "the rules have changed since `vallum rls apply`"))
+            elif catalogue != present[name]:
+                found.append(Drift(name, "somebody else has changed its policies or grants"))
+        return found
+
+    return script
+
+
+def _digests(wanted: Installation) -> dict[str, str]:
+    return {name: hex256("\n".join(statements).encode()) for name, statements in wanted.tables.items()}
+
+
+def _catalogue(names: Iterable[str]) -> Script[dict[str, str]]:
+    return dict((yield Statement(_CATALOGUE, [list(names)])))

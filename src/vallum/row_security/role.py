@@ -1,0 +1,101 @@
+"""What a database role must not be, if policies are to hold for it; and what is in a database already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from vallum.row_security.identity import SCHEMA
+from vallum.store.errors import StoreError
+from vallum.store.ports import Script, Statement
+
+_POWERS: Final = {
+    "rolsuper": "a superuser",
+    "rolbypassrls": "BYPASSRLS",
+    "rolreplication": "REPLICATION, which reads everything",
+    "rolcreaterole": "CREATEROLE, which can make itself a member of the owner",
+}
+_READERS: Final = (
+    "pg_read_all_data",
+    "pg_write_all_data",
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "pg_execute_server_program",
+)
+_KNOWN: Final = "SELECT 1 FROM pg_roles WHERE rolname = $1::text"
+_HELD: Final = f"""
+SELECT r.rolname::text, {", ".join(f"r.{power}" for power in _POWERS)} FROM pg_roles r
+WHERE pg_has_role($1::text, r.oid, 'MEMBER') ORDER BY r.rolname
+"""
+_OWNED: Final = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.oid = ANY (SELECT to_regclass(t) FROM unnest($2::text[]) t) AND pg_has_role($1::text, c.relowner, 'MEMBER')
+"""
+_MINE: Final = """
+SELECT t, c.relkind::text, c.oid IS NOT NULL AND pg_has_role(c.relowner, 'USAGE') FROM unnest($1::text[]) t
+LEFT JOIN pg_class c ON c.oid = to_regclass(t)
+"""
+_MEMBER: Final = """
+SELECT 1 FROM pg_roles r WHERE r.rolname = current_user AND NOT r.rolsuper AND pg_has_role($1::text, 'USAGE')
+"""
+_INSTALLED: Final = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1::text"
+
+
+def refuse_role(role: str, tables: list[str]) -> Script[None]:
+    """Refuse a role that could see past the policies, or switch them off.
+
+    Raises:
+        StoreError: `rls-role-unknown`, `rls-role`, `rls-owner`, `rls-table`.
+    """
+    if not (yield from known(role)):
+        mend = f"There is no such role: `CREATE ROLE {role} LOGIN` makes it."
+        raise StoreError("rls-role-unknown", role, mend)
+    reasons: list[str] = []
+    for name, *powers in (yield Statement(_HELD, [role])):
+        reasons += _reasons(role, name, powers)
+    reasons += [f"it owns {name}" for (name,) in (yield Statement(_OWNED, [role, tables]))]
+    if reasons:
+        raise StoreError("rls-role", role, f"Policies would not hold for it: {'; '.join(reasons)}. Use a role without.")
+    for table, kind, mine in (yield Statement(_MINE, [tables])):
+        if kind not in ("r", "p"):
+            raise StoreError("rls-table", table, "Row-level security is for tables; this is a view, or missing.")
+        if not mine:
+            raise StoreError("rls-owner", table, "Only its owner can do that: connect as the owner.")
+    if (yield Statement(_MEMBER, [role])):
+        mend = f"The owner is a member of it and would be under its policies: `REVOKE {role} FROM CURRENT_USER`."
+        raise StoreError("rls-member", role, mend)
+
+
+def refuse_reader(role: str) -> Script[None]:
+    """Refuse a role that may name what the policies alone may use.
+
+    Raises:
+        StoreError: `rls-role`.
+    """
+    ((may,),) = yield Statement("SELECT has_schema_privilege($1::text, $2::text, 'USAGE, CREATE')", [role, SCHEMA])
+    if may:
+        raise StoreError("rls-role", role, f"It may use the schema {SCHEMA}, whose views show every row.")
+
+
+def known(role: str) -> Script[bool]:
+    """Whether there is such a role."""
+    return bool((yield Statement(_KNOWN, [role])))
+
+
+def _reasons(role: str, name: str, powers: list[bool]) -> Iterator[str]:
+    behind = "" if name == role else f" by {name}"
+    for word, held in zip(_POWERS.values(), powers, strict=True):
+        if held:
+            yield f"it is {word}{behind}"
+    if name in _READERS:
+        yield f"it is a member of {name}"
+
+
+def installed_for() -> Script[str | None]:
+    """The role that an installation in this database is for; None when there is none."""
+    found = yield Statement(_INSTALLED, [SCHEMA])
+    if not found:
+        return None
+    role: str = json.loads(found[0][0] or "{}").get("role", "")
+    return role
