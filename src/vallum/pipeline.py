@@ -17,13 +17,14 @@ from vallum import defaults
 from vallum.audit.denials import STATUSES, Denials
 from vallum.authenticate.stage import Authenticator, Identified, authenticate
 from vallum.authorise.stage import Authorised, Policy, authorise
+from vallum.edge.cors import sole_origin
 from vallum.edge.proxy import client_address
 from vallum.edge.stage import Admitted, Edge, Preflight, admit, error_form
 from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
 from vallum.refusals import BUSY, INTERNAL, Reason, Refusal
 from vallum.request import Receive, Replayable
-from vallum.respond.stage import Reply, Response, Ticket, behind, preflight, refuse, respond
+from vallum.respond.stage import Raw, Reply, Response, Ticket, behind, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, throttle
 from vallum.validate.stage import Intent, Validation, validate
 
@@ -162,7 +163,8 @@ class Passage:
         self.refusal = refusal
         edge, response = self.pipeline.edge, self.pipeline.response
         self.request_id = self.request_id or edge.request_id()
-        return refuse(refusal, self.ticket, self.request_id, self.now, response, error_form(self.scope, edge))
+        raw = Raw(self.request_id, self.now, sole_origin(self.scope["headers"]))
+        return refuse(refusal, self.ticket, raw, response, error_form(self.scope, edge))
 
     def count(self, reason: Reason) -> None:
         """Count a refusal for the audit: by caller, or by address where the caller is not known."""

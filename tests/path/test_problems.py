@@ -15,7 +15,7 @@ from tests.path.small import Clock
 from vallum.declare.route import ErrorForm
 from vallum.docs.problems import REQUEST_ID, example, problems
 from vallum.refusals import REASONS, Fault, Reason, Refusal
-from vallum.respond.stage import refuse
+from vallum.respond.stage import Raw, refuse
 from vallum.testing import ORIGIN
 
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
@@ -63,7 +63,7 @@ def test_the_examples_are_what_is_answered(client: As) -> None:
     for reason in REASONS.values():
         status, fields, members = read(example(reason, problems()[reason.code], ORIGIN))
         form = ErrorForm.OAUTH if reason.stage == "oauth" else ErrorForm.PROBLEM
-        reply = refuse(refusal(reason, fields), None, REQUEST_ID, 0.0, response, form)
+        reply = refuse(refusal(reason, fields), None, Raw(REQUEST_ID, 0.0, None), response, form)
         assert list(members.items()) == list(json.loads(reply.body).items())
         assert status.startswith(f"HTTP/1.1 {reply.status} ")
         real = {name.decode(): value.decode() for name, value in reply.headers}

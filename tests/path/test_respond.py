@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,11 +21,16 @@ from tests.path.works import Room, seed
 from tests import stores
 from vallum import ANYONE, API, CREATE, DELETE, READ, UPDATE, Call, Plan, allow
 from vallum.declare.route import ErrorForm
+from vallum.pipeline import Passage
+from vallum.pipeline import answer as answered
 from vallum.refusals import QUERY_INVALID, REASONS, Fault, Reason, Refusal
-from vallum.respond.stage import refuse
+from vallum.respond.stage import Raw, Reply, refuse
 from vallum.testing import Answer, Client, Headers
+from vallum.testing.wire import receiver, scope_of
 
 As = Callable[[str | None], Client]
+
+RAW: Final = Raw("0" * 32, NOON, None)
 
 APP: Final = "https://app.example.org"
 
@@ -157,7 +164,7 @@ def test_every_reason_is_a_problem_document(client: As, reason: Reason) -> None:
     cleo.get("/rooms")
     pipeline, ticket = cleo.service.pipeline, cleo._running.journal.passages[-1].ticket
     for last in (None, ticket):
-        reply = refuse(Refusal(reason), last, "0" * 32, NOON, pipeline.response, ErrorForm.PROBLEM)
+        reply = refuse(Refusal(reason), last, RAW, pipeline.response, ErrorForm.PROBLEM)
         headers = Headers(reply.headers)
         assert reply.status == reason.status
         assert headers["content-type"] == "application/problem+json"
@@ -179,7 +186,7 @@ def test_faults_in_a_problem_document(client: As) -> None:
     """Each fault has its pointer, code and detail; characters beyond ASCII arrive."""
     response = client("cleo").service.pipeline.response
     refusal = Refusal(QUERY_INVALID, "Ä", faults=(Fault("/é", "x", "“ü”"),))
-    document = json.loads(refuse(refusal, None, "0" * 32, NOON, response, ErrorForm.PROBLEM).body)
+    document = json.loads(refuse(refusal, None, RAW, response, ErrorForm.PROBLEM).body)
     assert document["errors"] == [{"pointer": "/é", "code": "x", "detail": "“ü”"}]
     assert document["detail"] == "Ä"
 
@@ -290,6 +297,66 @@ def test_cors(client: As) -> None:
         refused = client(None).request("OPTIONS", "/rooms/1", headers=ask)
         assert (refused.status_code, refused.json()["code"]) == (403, "origin_forbidden")
         assert not [name for name in refused.headers if name.startswith("access-control")]
+
+
+@final
+class Limiter:
+    """Has enough of this address, or has an error."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def admit(self, address: str, now: float) -> int | None:
+        """The seconds to wait."""
+        if self.error is not None:
+            raise self.error
+        return 7
+
+
+def at_the_edge(client: As, origin: str) -> Iterator[Answer]:
+    """What even the first stage refuses, and its failures."""
+    cleo, page = client("cleo"), {"origin": origin}
+    yield cleo.get("/rooms//1", headers=page)
+    yield cleo.get("/rooms", headers={**page, "accept": "text/html"})
+    yield cleo.get("/rooms", headers={**page, "host": "evil.example"})
+    yield cleo.get("/rooms", headers={**page, "x-a": "a" * 20_000})
+    yield cleo.request("TRACE", "/rooms", headers=page)
+    json_type = {"content-length": "9999999", "content-type": "application/json"}
+    yield cleo.request("POST", "/rooms", headers={**page, **json_type})
+    pipeline = cleo.service.pipeline
+    scope = scope_of("GET", "/rooms", "", [(b"host", b"testserver"), (b"origin", origin.encode())])
+    for error in (None, RuntimeError("hunter2")):
+        broken = replace(pipeline, edge=replace(pipeline.edge, limiter=Limiter(error)), journal=Quiet())
+        reply = asyncio.run(answered(scope, receiver(b""), broken, NOON))
+        yield Answer(reply.status, Headers(reply.headers), reply.body)
+
+
+@final
+class Quiet:
+    """A journal that nobody reads."""
+
+    def answered(self, passage: Passage, reply: Reply) -> None:
+        """Nothing."""
+
+    def failed(self, request_id: str, error: BaseException) -> None:
+        """Nothing."""
+
+
+def test_a_page_reads_why_the_edge_refused(client: As) -> None:
+    """Without the header it would see a failed connection; a page of another origin still does."""
+    answers = list(at_the_edge(client, APP))
+    assert [answer.status_code for answer in answers] == [400, 406, 421, 431, 405, 413, 429, 500]
+    for refused in answers:
+        assert refused.headers["access-control-allow-origin"] == APP
+        assert "Retry-After" in refused.headers["access-control-expose-headers"]
+        assert refused.headers["vary"] == "Origin"
+    for foreign in at_the_edge(client, "https://evil.example"):
+        assert not [name for name in foreign.headers if name.startswith("access-control")]
+        assert foreign.headers["vary"] == "Origin"
+    twice = [(b"host", b"testserver"), (b"origin", APP.encode()), (b"origin", APP.encode())]
+    refused = client(None).send(scope_of("GET", "/rooms", "", twice))
+    assert refused.status_code == 400
+    assert "access-control-allow-origin" not in refused.headers
 
 
 def test_preflight(client: As) -> None:

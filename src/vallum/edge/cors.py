@@ -81,6 +81,12 @@ def cors_headers(origin: bytes | None, cors: Cors) -> Headers:
     return cors.other if origin is None else cors.simple.get(origin, cors.other)
 
 
+def sole_origin(raw: Iterable[Header]) -> bytes | None:
+    """The `Origin` of a header section that nobody has accepted; None unless it stands there once (RFC 6454 §7.3)."""
+    found = [value for name, value in raw if name == b"origin"]
+    return found[0] if len(found) == 1 else None
+
+
 def preflight_headers(method: str, headers: Mapping[bytes, bytes], cors: Cors) -> Headers | None:
     """The answer to a preflight, the same for every path, or None when the request is none.
 

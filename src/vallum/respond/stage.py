@@ -43,6 +43,20 @@ class Reply(NamedTuple):
 
 
 @final
+class Raw(NamedTuple):
+    """What is known of a request that even the first stage may have refused.
+
+    Attributes:
+        now: Unix seconds.
+        origin: of :func:`vallum.edge.cors.sole_origin`: its page may read why.
+    """
+
+    request_id: str
+    now: float
+    origin: bytes | None
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class Response:
     """What the stage works with.
@@ -145,7 +159,7 @@ def _document(document: Document, csp: str | None, response: Response) -> tuple[
     return document.status, headers, document.body
 
 
-def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, response: Response, form: ErrorForm) -> Reply:
+def refuse(refusal: Refusal, ticket: Ticket, raw: Raw, response: Response, form: ErrorForm) -> Reply:
     """The answer to a request that a stage refused, in the form of its route."""
     reason = refusal.reason
     oauth = form is ErrorForm.OAUTH
@@ -162,8 +176,10 @@ def refuse(refusal: Refusal, ticket: Ticket, request_id: str, now: float, respon
     if request is not None:
         headers += _common(request, metered, response)
     else:
-        headers += [(b"x-request-id", request_id.encode()), (b"date", response.date(now))]
-    return Reply(reason.status, headers, oauth_error(refusal) if oauth else _problem(refusal, request_id, response))
+        headers += [(b"x-request-id", raw.request_id.encode()), (b"date", response.date(raw.now))]
+        if raw.origin is not None:
+            headers += cors_headers(raw.origin, response.cors)
+    return Reply(reason.status, headers, oauth_error(refusal) if oauth else _problem(refusal, raw.request_id, response))
 
 
 def _problem(refusal: Refusal, request_id: str, response: Response) -> bytes:
