@@ -92,6 +92,34 @@ _CODES: Final = {
     "timezone_offset": FORMAT,
 }
 
+_OBJECT: Final = "An object is expected."
+_ARRAY: Final = "An array is expected."
+_WHOLE: Final = "A whole number is expected."
+_NUMBER: Final = "A number is expected."
+_TRUTH: Final = "Either true or false is expected."
+
+# Pydantic's types of errors whose code is TYPE → the type that JSON has for what is wanted.
+_WANTED: Final = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing"), _NUMBER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _TRUTH),
+    **dict.fromkeys(("string_type", "bytes_type", "url_type"), "Text is expected."),
+    **dict.fromkeys(
+        ("list_type", "tuple_type", "set_type", "frozen_set_type", "deque_type", "iterable_type", "named_tuple_type"),
+        _ARRAY,
+    ),
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dataclass_type", "dataclass_exact_type", "dict_type", "mapping_type"),
+        _OBJECT,
+    ),
+    "decimal_type": "A number, or a number as text, is expected.",
+    "date_type": "A date like 2026-01-31 is expected.",
+    "time_type": "A time like 08:30:00 is expected.",
+    "datetime_type": "A date and time like 2026-01-31T08:30:00Z is expected.",
+    "time_delta_type": "A span of time like P1DT2H is expected.",
+    "uuid_type": "A UUID with hyphens is expected.",
+}
+
 # A bound that Pydantic gives with its error → the sentence that names it. They come from the declaration.
 _LIMITS: Final = {
     "ge": "At least {}.",
@@ -151,7 +179,7 @@ def _fault(details: ErrorDetails, body: Any) -> Fault:
     for bound, sentence in _LIMITS.items():
         if kind in _CODES and bound in context:
             return Fault(pointer, code, sentence.format(context[bound]))
-    return fault(pointer, code)
+    return Fault(pointer, code, _WANTED[kind]) if code is TYPE and kind in _WANTED else fault(pointer, code)
 
 
 def _code(kind: str, given: Any) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from tests.unit.validate.things import Colour, faults
 
+from vallum.refusals import Refusal
 from vallum.validate.models import Models
 from vallum.validate.strict_json import parse
 
@@ -58,6 +61,33 @@ def test_pointers_lead_to_the_fault() -> None:
         ("/lines/1/zz", "unknown_field"),
         ("/prices/a~1b~0", "type"),
     }
+
+
+WANTED: list[tuple[Any, str, Any]] = [
+    (int, "A whole number is expected.", "x"),
+    (int, "A whole number is expected.", 1.5),
+    (float, "A number is expected.", "x"),
+    (bool, "Either true or false is expected.", 1),
+    (str, "Text is expected.", 5),
+    (list[int], "An array is expected.", {}),
+    (tuple[int, ...], "An array is expected.", 5),
+    (Line, "An object is expected.", []),
+    (dict[str, int], "An object is expected.", "x"),
+    (Decimal, "A number, or a number as text, is expected.", True),
+    (date, "A date like 2026-01-31 is expected.", True),
+    (time, "A time like 08:30:00 is expected.", True),
+    (datetime, "A date and time like 2026-01-31T08:30:00Z is expected.", True),
+    (timedelta, "A span of time like P1DT2H is expected.", True),
+    (UUID, "A UUID with hyphens is expected.", 5),
+]
+
+
+@pytest.mark.parametrize(("wanted", "detail", "sent"), WANTED, ids=[f"{w[0]}-{w[2]}" for w in WANTED])
+def test_a_fault_of_type_names_the_type(wanted: Any, detail: str, sent: Any) -> None:
+    """In JSON's words, whatever Python calls it; what was sent is not repeated."""
+    with pytest.raises(Refusal) as caught:
+        models.handler_body(TypeAdapter(wanted, config=None if wanted is Line else ConfigDict(strict=True)), sent)
+    assert [(fault.code, fault.detail) for fault in caught.value.faults] == [("type", detail)]
 
 
 def test_a_handlers_body_that_is_no_object_is_a_fault_of_the_whole() -> None:
