@@ -12,11 +12,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel
 from tests.path.small import NOON, Clock
 from tests.path.wide import FILTERED, ROWS, api, seed, stream, texts
 
 from tests import stores
-from vallum import defaults
+from vallum import API, Call, allow, defaults
 from vallum.testing import Answer, Client, create_database
 
 As = Callable[[str | None], Client]
@@ -588,6 +589,42 @@ def test_a_body_of_a_method_without_one(client: As, method: str) -> None:
     """GET and DELETE take none, whoever asks."""
     for name in ("wim", None):
         problem(client(name).request(method, "/things/1", content=b"{}", headers=JSON), 400, "body_unexpected")
+
+
+class Ring(BaseModel):
+    """Nothing of it must be sent."""
+
+    count: int = 1
+
+
+class Half(BaseModel):
+    """One member must be."""
+
+    a: int
+    b: int = 1
+
+
+def test_no_body_counts_as_an_empty_object(tmp_path: Path) -> None:
+    """Without Content-Type, or as an empty chunked one; the same request under its key as one with `{}`."""
+    bell = API("Bell", roles=["ringer"])
+
+    @bell.post("/ring", allow("ringer"), body=Ring)
+    def ring(call: Call, body: Ring) -> int:
+        return body.count
+
+    @bell.post("/half", allow("ringer"), body=Half)
+    def half(call: Call, body: Half) -> int:
+        return body.a
+
+    bell.accounts.add("rita", roles=["ringer"])
+    create_database(bell, tmp_path / "data")
+    with Client(bell, as_="rita", data=tmp_path / "data") as rita:
+        key = {"idempotency-key": "5f1c3e0e-8d2b-4a83-9a52-0d3b7a7f2d11"}
+        assert (rita.post("/ring", headers=key).json(), rita.post("/ring", json={"count": 3}).json()) == (1, 3)
+        assert rita.post("/ring", json={}, headers=key).headers["idempotent-replayed"] == "true"
+        assert rita.post("/half").json()["code"] == "body_malformed"
+        bodies = {p: rita.get("/openapi.json").json()["paths"][p]["post"]["requestBody"] for p in ("/ring", "/half")}
+        assert [bodies[path]["required"] for path in ("/ring", "/half")] == [False, True]
 
 
 # Values ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, RootModel, TypeAdapter
 from pydantic.dataclasses import dataclass as dataclass_of_pydantic
 from typing_extensions import is_typeddict
 
@@ -47,7 +47,8 @@ class Verb(enum.Enum):
     SERVE = "serve"
 
 
-CLOSED: Final[ConfigDict] = {"extra": "forbid", "allow_inf_nan": False}
+FINITE: Final[ConfigDict] = {"allow_inf_nan": False}
+CLOSED: Final[ConfigDict] = {"extra": "forbid", **FINITE}
 OPERATIONS: Final = {
     Verb.LIST: Operation.READ,
     Verb.ITEM: Operation.READ,
@@ -90,12 +91,14 @@ class Handler:
         asynchronous: an `async def` runs without an open transaction.
         body: adapter of the declared body type, or None.
         rules: of the action or endpoint.
+        body_required: False where every member of the body has a default: none at all counts as `{}` then.
     """
 
     function: Callable[..., Any]
     asynchronous: bool
     body: TypeAdapter[Any] | None
     rules: tuple[Rule, ...]
+    body_required: bool = True
 
 
 @final
@@ -256,16 +259,29 @@ def rules_of(route: Route, method: str) -> tuple[Rule, ...]:
 def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...]) -> Handler:
     """Wrap the author's function; the body's type is any that Pydantic understands."""
     adapter = None if body is None else body_adapter(body)
-    return Handler(function, inspect.iscoroutinefunction(function), adapter, rules)
+    return Handler(function, inspect.iscoroutinefunction(function), adapter, rules, _requires_members(body))
+
+
+def _requires_members(body: Any) -> bool:
+    """Whether `{}` lacks something that a body of this type has."""
+    if is_typeddict(body):
+        return bool(body.__required_keys__)
+    if isinstance(body, type) and dataclasses.is_dataclass(body):
+        missing = dataclasses.MISSING
+        return any(f.init and f.default is missing and f.default_factory is missing for f in dataclasses.fields(body))
+    if isinstance(body, type) and issubclass(body, BaseModel) and not issubclass(body, RootModel):
+        return any(member.is_required() for member in body.model_fields.values())
+    return True
 
 
 def body_adapter(body: Any) -> TypeAdapter[Any]:
     """The validator of a body. A type with members that does not say otherwise takes no unknown one, and no infinity."""
     if isinstance(body, type) and issubclass(body, BaseModel):
-        closed = CLOSED | body.model_config
+        # What stands for one value has no members, and Pydantic takes no word about them.
+        closed = (FINITE if issubclass(body, RootModel) else CLOSED) | body.model_config
         return TypeAdapter(type(body.__name__, (body,), {"__module__": body.__module__, "model_config": closed}))
     if not is_typeddict(body) and not (isinstance(body, type) and dataclasses.is_dataclass(body)):
-        return TypeAdapter(body, config={"allow_inf_nan": False})
+        return TypeAdapter(body, config=FINITE)
     config: ConfigDict = {**CLOSED, **getattr(body, "__pydantic_config__", {})}
     if is_typeddict(body):
         return TypeAdapter(types.new_class(body.__name__, (body,), {}, lambda n: n.update(__pydantic_config__=config)))

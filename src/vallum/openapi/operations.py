@@ -246,7 +246,8 @@ def _act(route: Route, method: str, writer: Writer) -> Json:
     adapter = handler.body
     if adapter is not None:
         schema = writer.definitions.of(adapter, "validation")
-        own["requestBody"] = _request(schema, JSON, writer, lambda value: writer.models.handler_body(adapter, value))
+        request = _request(schema, JSON, writer, lambda value: writer.models.handler_body(adapter, value))
+        own["requestBody"] = {**request, "required": handler.body_required}
     return own
 
 

@@ -264,9 +264,9 @@ def _key(authorised: Authorised, resource: Resource) -> tuple[Any, ...]:
         raise Refusal(NOT_FOUND) from error
 
 
-async def _json(authorised: Authorised) -> tuple[Any, bytes]:
-    """The body, and its bytes."""
-    data = await body_of(authorised.metered.identified.admitted.request, authorised.route.max_body_bytes)
+async def _json(authorised: Authorised, absent: bytes = b"") -> tuple[Any, bytes]:
+    """The body, and its bytes; `absent` when there are none."""
+    data = await body_of(authorised.metered.identified.admitted.request, authorised.route.max_body_bytes) or absent
     # A large document is parsed beside the event loop: a hostile one takes a fifth of a second.
     body = parse(data) if len(data) <= defaults.JSON_INLINE_BYTES else await asyncio.to_thread(parse, data)
     return body, data
@@ -289,7 +289,8 @@ async def _act(authorised: Authorised, once: str | None, validation: Validation)
     key = () if route.resource is None else _key(authorised, route.resource)
     body, data = None, b""
     if handler.body is not None and route.bodies.get(request.method) is BodyKind.JSON:
-        body, data = await _json(authorised)
+        # RFC 9110 §8.3: a request without content needs no Content-Type, so that nothing is what a client may send.
+        body, data = await _json(authorised, b"" if handler.body_required else b"{}")
         body = validation.models.handler_body(handler.body, body)
     else:
         await refuse_body(request)
