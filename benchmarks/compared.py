@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from benchmarks.filled import LIST
+from benchmarks.filled import ITEM, LIST
 from benchmarks.servers import Server
 
 PAGE: Final = 10
@@ -36,6 +36,31 @@ def same_rows(ours: Server, token: str, theirs: Server, their_token: str | None)
     """
     if page(ours, token) != page(theirs, their_token):
         raise SystemExit(f"{theirs.origin} does not answer with the rows of Vallum.")
+
+
+def same_item(ours: Server, token: str, bare: Server) -> None:
+    """What Vallum answers to the item is the bare handler's one row.
+
+    Raises:
+        SystemExit: it is not.
+    """
+    if [ours.ask(ITEM, token).json] != bare.ask(ITEM).json["items"]:
+        raise SystemExit(f"{bare.origin} does not answer with the item of Vallum.")
+
+
+def pages(server: Server, token: str, second: str) -> None:
+    """Two pages of five are the page of ten.
+
+    Args:
+        second: the query of the second page, where `{last}` is the number of the first page's last row.
+
+    Raises:
+        SystemExit: they are not.
+    """
+    first = server.ask(f"{LIST}?limit={PAGE // 2}", token).json["items"]
+    query = second.format(limit=PAGE // 2, last=first[-1]["id"])
+    if first + server.ask(f"{LIST}?{query}", token).json["items"] != page(server, token):
+        raise SystemExit(f"{server.origin} does not page.")
 
 
 def refuses_strangers(server: Server, token: str) -> None:

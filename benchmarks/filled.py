@@ -35,7 +35,7 @@ TOKEN_SECONDS: Final = 900
 
 FOREIGN_CLASS: Final = 1
 """Not that teacher's."""
-SPARSE: Final = range(20_001, 29_999, 2)
+SPARSE: Final = range(20_001, 30_001, 2)
 """Further students, in the foreign class: of the numbers between them none exists. `parts/visibility.py` asks for both."""
 
 

@@ -77,9 +77,9 @@ def _run(given: argparse.Namespace, console: Console) -> tuple[list[report.Secti
             began = time.monotonic()
             try:
                 section = PARTS[name](bench)
-            except SystemExit as error:
-                failures[name] = str(error)
-                console.print(f"{name}: FAILED: {error}", markup=False)
+            except (SystemExit, Exception) as error:  # noqa: BLE001  # it is told, and the other parts go on
+                failures[name] = str(error) if isinstance(error, SystemExit) else repr(error)
+                console.print(f"{name}: FAILED: {failures[name]}", markup=False)
                 continue
             console.print(
                 f"{name}: {'measured' if section else 'starts and agrees'} in {time.monotonic() - began:.0f} s"

@@ -54,7 +54,7 @@ class Server:
     ) -> None:
         self.origin = f"https://localhost:{port}"
         self.port = port
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])} | dict(variables or {})
+        environment = os.environ | dict(variables or {})
         with log.open("wb") as file:
             # A session of its own: Ctrl-C stops this program, which stops its servers in order.
             self._process = subprocess.Popen(

@@ -44,6 +44,7 @@ def peers(bench: Bench) -> Section | None:
                 started = serving(peer, school, servers.free_port(), workers, UNREACHED, log, place)
                 server = stack.enter_context(started)
                 _prove(vallum, token, server, their_token)
+                compared.pages(server, their_token, peer.second_page)
                 compared_with.setdefault(peer, len(lines))
                 lines.append(Line(f"{peer.name}, {workers} process{'es' if workers > 1 else ''}", 0))
                 targets.append(Wrk(server, LIST, their_token, bench.connections))

@@ -33,6 +33,7 @@ def beside_bare(bench: Bench, store: str) -> Section | None:
         bare_command = servers.bare(school.data, bare_port, school.database)
         bare = stack.enter_context(running(bare_command, bare_port, bench.folder / f"bare-{store}.log"))
         compared.same_rows(vallum, token, bare, None)
+        compared.same_item(vallum, token, bare)
         compared.refuses_strangers(vallum, token)
         compared.is_hardened(vallum, token)
         lines: list[Line] = []

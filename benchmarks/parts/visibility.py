@@ -90,7 +90,7 @@ def _triples(connection: Connection, count: int) -> Triples:
     source = random.Random(SEED)
     found = Triples([], [], [])
     for _ in range(count):
-        there, *gaps = source.sample(range(len(SPARSE) - 1), 3)
+        there, *gaps = source.sample(range(len(SPARSE)), 3)
         numbers = (SPARSE[there], *(SPARSE[gap] + 1 for gap in gaps))
         answers: dict[int, Timed] = {}
         for kind in source.sample(range(3), 3):
