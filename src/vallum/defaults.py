@@ -153,6 +153,8 @@ ADDRESS_KEYS_CACHED: Final = 16_384
 """Parsed network addresses kept (about 200 bytes each); the least recently used goes first."""
 COUNT_COST: Final = 4
 """Units that an exact count adds to a list: it looks at every row that the caller may read, a page at 100 at most."""
+INCLUDE_COST: Final = 4
+"""Units that each included relation adds to a list or item: a page of 100 rows, which is one unit, has up to 1,000 more."""
 STATEMENT_COST: Final = 2
 """Units of the burst for a statement that is built for a caller's query: 0.35 ms, as long as two requests take."""
 PLAN_BURST: Final = "20/s"
@@ -187,6 +189,14 @@ MAX_SORTS: Final = 3
 """Fields of one `sort`; the key comes after them."""
 BULK_ROWS: Final = 100
 """Rows of one bulk write at most, as of a page; MAX_IN_VALUES keys fit into one query."""
+MAX_INCLUDES: Final = 8
+"""Relations that one query follows, those on the way to others among them; each is one more part of its statement."""
+INCLUDE_DEPTH: Final = 3
+"""Relations from row to row, as in `include=grades.course.term`."""
+INCLUDE_LIMIT: Final = 10
+"""Rows of an included page, as of a list when `limit` is not given."""
+MAX_INCLUDED_ROWS: Final = 2_500
+"""Included rows of one answer at most: 100 rows with two lists of ten, and what each of them belongs to."""
 MAX_PATTERN_CHARACTERS: Final = 100
 """Of one `[contains]` or `[startswith]`."""
 MAX_CURSOR_BYTES: Final = 2 * KIB

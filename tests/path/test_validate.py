@@ -90,7 +90,7 @@ def ids(answer: Answer) -> list[int]:
         ("fields=", "fields", "name"),
         ("fields=id,id", "fields", "repeated"),
         ("fields=id,nope", "fields", "unknown_field"),
-        ("include=anything", "include", "reserved"),
+        ("include=anything", "include", "unknown_field"),
         ("nope=1", "nope", "unknown_field"),
         ("id=1", "id", "not_filterable"),
         ("text[like]=a", "text", "unknown_operator"),

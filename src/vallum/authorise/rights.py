@@ -114,6 +114,7 @@ class Rights:
         conditions: identity of a `When` → whether it holds (as an allow needs) and may hold (as a deny needs).
         words: what conditions are compiled with; the store's own dialect when it is None.
         permits: (path of a route, method of it) → what `authorise` found there.
+        inclusions: (name of a resource, name of its relation) → what `inclusions` found there.
     """
 
     api: API
@@ -124,6 +125,7 @@ class Rights:
     conditions: Mapping[int, tuple[bool, bool]]
     words: Dialect | None = None
     permits: dict[tuple[str, str], tuple[bool, Access | None]] = field(default_factory=dict)
+    inclusions: dict[tuple[str, str], Any] = field(default_factory=dict)
     _access: dict[tuple[str, object], Access | None] = field(default_factory=dict)
 
     def on(self, resource: Resource, operation: Operation) -> Access | None:

@@ -17,6 +17,7 @@ from vallum.declare.freshness import Freshness, checked_freshness, checked_secon
 from vallum.declare.model import fields_of, key_of, mapper_of, references_of, table_of
 from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost
 from vallum.declare.policy import ME_ATTRIBUTE, Rule
+from vallum.declare.relation import relations_of
 from vallum.declare.resource import Resource
 from vallum.declare.route import Action, Route, endpoint_route, handler_of
 from vallum.declare.routes import routes_of
@@ -26,7 +27,12 @@ Column = str | InstrumentedAttribute[Any]
 
 ATTRIBUTE_TYPES: Final = (int, str, bool)
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
-OPERATION_COST: Final = {"list": 1, "item": 1, "create": 1, "change": 1, "remove": 1, "count": defaults.COUNT_COST}
+# `count` is what a count adds to a list, `include` what each included relation adds to a list or item.
+OPERATION_COST: Final = {
+    **dict.fromkeys(("list", "item", "create", "change", "remove"), 1),
+    "count": defaults.COUNT_COST,
+    "include": defaults.INCLUDE_COST,
+}
 
 
 @final
@@ -113,8 +119,7 @@ class API:
             soft_delete: a nullable datetime column that DELETE sets.
             cascade: models whose rows may disappear with a row of this one (ON DELETE CASCADE or SET NULL).
             body: a Pydantic model in place of the one derived from the columns.
-            cost: units of the caller's budget: `{"list": 2}`; 1 each by default. `"count"` is what `count=exact` adds
-                to a list. A bulk costs each of its rows.
+            cost: units of the caller's budget: `{"list": 2}`; those of `OPERATION_COST` by default. A bulk costs each of its rows.
             bulk: rows that one request may create, change or remove, all or none; at most 100.
             fresh: as of the API, which holds when it is left out; it holds for the actions of the model too.
 
@@ -134,6 +139,7 @@ class API:
             filters=_names(filters),
             sorts=tuple(dict.fromkeys((*_names(sorts), *key_of(mapper)))),
             references=references_of(mapper),
+            relations=relations_of(mapper),
             soft_delete=None if soft_delete is None else soft_delete.key,
             tenant=self.tenant,
             cascade=frozenset(table_of(mapper_of(child)).key for child in cascade),

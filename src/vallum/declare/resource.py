@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 from vallum.declare.freshness import Freshness
 from vallum.declare.policy import Operation, Rule
+from vallum.declare.relation import Relation
 
 
 @final
@@ -78,12 +79,13 @@ class Resource:
         key: names of the primary key's fields, in order.
         rules: in the author's order, as written; what holds for every rule (tenant, soft delete) is joined to them later.
         filters, sorts: names of the fields that a list may be filtered and sorted by.
+        relations: by name, those that a read may follow.
         soft_delete: the column set on DELETE; rows where it is not NULL do not exist.
         tenant: (column name, attribute name) or None.
         cascade: tables whose rows the author lets die with a row of this resource.
         body: a Pydantic model in place of the derived one, for CREATE and UPDATE.
         cost: units of the caller's budget by operation word (`list`, `item`, `create`, `change`, `remove`), and by
-            `count` what `count=exact` adds to a list.
+            `count` what `count=exact` adds to a list, by `include` what each included relation adds to a list or item.
         max_body_bytes: of one request.
         bulk: rows that one request may create, change or remove; 0 where each takes a request of its own.
         fresh: which of its requests must be fresh.
@@ -99,6 +101,7 @@ class Resource:
     filters: tuple[str, ...]
     sorts: tuple[str, ...]
     references: tuple[Reference, ...]
+    relations: Mapping[str, Relation]
     soft_delete: str | None
     tenant: tuple[str, str] | None
     cascade: frozenset[str]

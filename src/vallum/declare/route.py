@@ -49,6 +49,7 @@ class Verb(enum.Enum):
 
 FINITE: Final[ConfigDict] = {"allow_inf_nan": False}
 CLOSED: Final[ConfigDict] = {"extra": "forbid", **FINITE}
+READS: Final = frozenset({Verb.LIST, Verb.ITEM})
 OPERATIONS: Final = {
     Verb.LIST: Operation.READ,
     Verb.ITEM: Operation.READ,
@@ -122,7 +123,7 @@ class Route:
         csp: the Content-Security-Policy of its documents, for pages; None for that of every other answer.
         bodies: method → kind of body; a method that is not in it takes none.
         costs: method → units of the caller's budget; 0, on built-in routes alone: its budget is only looked at.
-        extra_costs: parameter of a list's query → units that it adds.
+        extra_costs: parameter of the query of a list or item → units that it adds; `include` for each relation in it.
         fresh: methods whose requests must be fresh.
         max_body_bytes: of one request.
     """
@@ -162,7 +163,7 @@ def collection_route(resource: Resource) -> Route:
             "POST": cost["create"],
             **({"PATCH": cost["change"], "DELETE": cost["remove"]} if bulk else {}),
         },
-        extra_costs={"count": cost["count"]},
+        extra_costs={"count": cost["count"], **_include_cost(resource)},
         fresh=fresh_methods(resource.fresh, ("GET", "POST", *many)),
         max_body_bytes=resource.max_body_bytes,
     )
@@ -178,9 +179,15 @@ def item_route(resource: Resource) -> Route:
         resource=resource,
         bodies={"PATCH": BodyKind.MERGE_PATCH},
         costs={"GET": resource.cost["item"], "PATCH": resource.cost["change"], "DELETE": resource.cost["remove"]},
+        extra_costs=_include_cost(resource),
         fresh=fresh_methods(resource.fresh, ("GET", "PATCH", "DELETE")),
         max_body_bytes=resource.max_body_bytes,
     )
+
+
+def _include_cost(resource: Resource) -> dict[str, int]:
+    """What a relation that a read follows adds to it, where there is one."""
+    return {"include": resource.cost["include"]} if resource.relations else {}
 
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import types
@@ -90,8 +90,12 @@ def branches(resource: Resource, access: Access, filters: Sequence[FilterShape],
     walked; for the others the branch asks the rules that show them.
     """
     conditions = [filter_sql(resource, shape, index, dialect) for index, shape in enumerate(filters)]
-    names = dict.fromkeys(name for name, _ in filters)
-    uncertain = [name for name in names if name not in access.certain]
+    return matching(access, [name for name, _ in filters], conditions)
+
+
+def matching(access: Access, names: Iterable[str], conditions: Sequence[Sql]) -> list[Sql]:
+    """The same for conditions on fields of these names."""
+    uncertain = [name for name in dict.fromkeys(names) if name not in access.certain]
     denies = [d.passes for d in access.denies if any(name in d.fields for name in uncertain)]
     walked: Sequence[Grant] = access.grants
     if uncertain:

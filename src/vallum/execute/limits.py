@@ -15,7 +15,7 @@ from vallum.authorise.stage import may
 from vallum.declare.app import API
 from vallum.declare.document import Document
 from vallum.declare.plan import Claim, Plan
-from vallum.declare.route import Kind, Route, Verb, open_to_anyone
+from vallum.declare.route import READS, Kind, Route, Verb, open_to_anyone
 from vallum.execute.service import ServiceCall
 from vallum.throttle.windows import DAY_SECONDS, HOUR_SECONDS
 
@@ -71,5 +71,5 @@ def costs(routes: Iterable[Route], rights: Rights) -> Iterator[dict[str, Any]]:
     for route in routes:
         for method, verb in route.methods.items():
             if may(rights, route, method, verb):
-                extra = dict(route.extra_costs) if verb is Verb.LIST else {}
+                extra = dict(route.extra_costs) if verb in READS else {}
                 yield {"method": method, "path": route.path, "units": route.costs[method], "extra": extra}

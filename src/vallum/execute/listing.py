@@ -1,8 +1,6 @@
 """The statement of a list: rule, filter, order, page, masks, count and the caller's epoch in one SELECT.
 
 The first row is the header (epoch, count); it is there even when the page is empty.
-With several rules each is a limited branch of its own: a row in the page's top n is in the top n of each
-branch that holds it, so the union of the branches' tops contains the page.
 """
 
 from __future__ import annotations
@@ -11,15 +9,18 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from vallum import defaults
+from vallum.authorise.inclusions import Included
 from vallum.authorise.rights import Access
 from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
 from vallum.execute.counting import count_sql
+from vallum.execute.embedding import View, select_rows
 from vallum.execute.filters import FilterShape, branches
-from vallum.execute.order import Segment, Term, outer_order, segments, terms_of
-from vallum.execute.shape import epoch_sql, field_sql, row_select, table_of
+from vallum.execute.order import segments, terms_of
+from vallum.execute.shape import epoch_sql, row_select
+from vallum.execute.walks import Walks, page_select
 from vallum.execute.width import may_exceed_page
-from vallum.store.sql import Param, Part, Prepared, Sql, all_of, joined, render, sql
+from vallum.store.sql import Param, Part, Prepared, Sql, render, sql
 
 LIMIT: Final = "page_limit"
 
@@ -35,6 +36,7 @@ class ListShape(NamedTuple):
         after: which values of the cursor are NULL; None on a first page.
         counted: which count is asked for, or None.
         cut: whether the page ends where `PAGE_BYTES` do.
+        include: the relations that are followed, by name.
     """
 
     fields: tuple[str, ...]
@@ -43,18 +45,28 @@ class ListShape(NamedTuple):
     after: tuple[bool, ...] | None
     counted: str | None = None
     cut: bool = True
+    include: tuple[str, ...] = ()
 
 
-def list_statement(resource: Resource, access: Access, shape: ListShape, dialect: DialectName) -> Prepared:
+def list_statement(
+    resource: Resource, access: Access, shape: ListShape, dialect: DialectName, included: Sequence[Included] = ()
+) -> Prepared:
     """Build it. Columns: json, epoch, count, then the order terms that a cursor carries."""
     terms = terms_of(resource, shape.sort, dialect)
-    parts = segments(terms, shape.after)
     conditions = branches(resource, access, shape.filters, dialect)
-    if len(conditions) == 1 and len(parts) == 1:
-        page = _straight(resource, access, shape, terms, conditions[0], parts[0], dialect)
-    else:
-        page = _united(resource, access, shape, terms, conditions, parts, dialect)
-    if shape.cut and may_exceed_page(resource, shape.fields):
+    extra: list[Part] = ["NULL", "NULL", *(t.carried for t in terms)]
+    view = View(resource, access, shape.fields, included, 0, dialect, extra)
+    uniform = access.plain or all(name in access.certain for name in shape.fields)
+
+    def select(source: Part, condition: Part, limit: Part | None) -> Sql:
+        if included:
+            return select_rows(view, source, condition, limit)
+        whole = condition if limit is None else sql(condition, " LIMIT ", limit)
+        return row_select(resource, access, shape.fields, source, whole, dialect, extra)
+
+    walks = Walks(resource, terms, Param(LIMIT), select, uniform, dialect)
+    page = page_select(walks, conditions, segments(terms, shape.after))
+    if shape.cut and (included or may_exceed_page(resource, shape.fields)):
         page = _cut(page, len(terms), dialect)
     count = count_sql(resource, conditions, shape.counted, dialect)
     header = sql("SELECT NULL, ", epoch_sql(), ", ", count, ", NULL" * len(terms))
@@ -70,74 +82,3 @@ def _cut(page: Sql, terms: int, dialect: DialectName) -> Sql:
         f"sized AS (SELECT whole.*, {size} AS size, sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM whole) ",
         f"SELECT CASE WHEN total <= {defaults.PAGE_BYTES} OR total = size THEN j END, e, n{order} FROM sized",
     )  # fmt: skip
-
-
-def _straight(
-    resource: Resource,
-    access: Access,
-    shape: ListShape,
-    terms: Sequence[Term],
-    condition: Sql,
-    part: Segment,
-    dialect: DialectName,
-) -> Sql:
-    """One rule, one walk along one index."""
-    source = table_of(resource, dialect)
-    where = all_of([condition] if part.condition is None else [condition, part.condition])
-    limited = sql(where, " ORDER BY ", part.order, " LIMIT ", Param(LIMIT))
-    extra: list[Part] = ["NULL", "NULL", *(t.carried for t in terms)]
-    if access.plain or all(name in access.certain for name in shape.fields):
-        return row_select(resource, access, shape.fields, source, limited, dialect, extra)
-    return _page(resource, access, shape, terms, [_keys(resource, terms, condition, part, dialect)], dialect)
-
-
-def _united(
-    resource: Resource,
-    access: Access,
-    shape: ListShape,
-    terms: Sequence[Term],
-    conditions: Sequence[Sql],
-    parts: Sequence[Segment],
-    dialect: DialectName,
-) -> Sql:
-    """Several rules or halves, each limited; then the page of their union."""
-    walks = [_keys(resource, terms, condition, part, dialect) for condition in conditions for part in parts]
-    return _page(resource, access, shape, terms, walks, dialect)
-
-
-def _keys(resource: Resource, terms: Sequence[Term], condition: Sql, part: Segment, dialect: DialectName) -> Sql:
-    """Keys and order terms of one walk."""
-    columns: list[Part] = [
-        sql(field_sql(resource, resource.fields[name], dialect), f" AS k{i}") for i, name in enumerate(resource.key)
-    ]
-    columns += [sql(t.value, f" AS o{i}") for i, t in enumerate(terms)]
-    where = all_of([condition] if part.condition is None else [condition, part.condition])
-    return sql(
-        "SELECT * FROM (SELECT ", joined(", ", columns), " FROM ", table_of(resource, dialect),
-        " WHERE ", where, " ORDER BY ", part.order, " LIMIT ", Param(LIMIT), ") b",
-    )  # fmt: skip
-
-
-def _page(
-    resource: Resource,
-    access: Access,
-    shape: ListShape,
-    terms: Sequence[Term],
-    walks: Sequence[Sql],
-    dialect: DialectName,
-) -> Sql:
-    """The rows of the page from the walks' keys, in order, masked."""
-    keys = ", ".join(f"u.k{i}" for i in range(len(resource.key)))
-    order = ", ".join(f"u.o{i}" for i in range(len(terms)))
-    top = sql(
-        f"SELECT {keys}, {order} FROM (", joined(" UNION ", walks), ") u ORDER BY ",
-        outer_order(terms, "u"), " LIMIT ", Param(LIMIT),
-    )  # fmt: skip
-    on = joined(
-        " AND ",
-        (sql(field_sql(resource, resource.fields[name], dialect), f" = k.k{i}") for i, name in enumerate(resource.key)),
-    )
-    source = sql("(", top, ") k JOIN ", table_of(resource, dialect), " ON ", on)
-    extra: list[Part] = ["NULL", "NULL", *(t.carried for t in terms)]
-    everything = sql("TRUE ORDER BY ", outer_order(terms, "k"))
-    return row_select(resource, access, shape.fields, source, everything, dialect, extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vallum.authorise.inclusions import names_of
 from vallum.execute.filters import FILTER
 from vallum.execute.frame import Values
 from vallum.execute.listing import LIMIT, ListShape
@@ -15,19 +16,20 @@ from vallum.validate.stage import ListIntent
 
 def shape_of(intent: ListIntent) -> ListShape:
     """What of a list's query makes it another statement."""
-    _, _, _, query, fields, filters, after = intent
+    _, _, _, query, fields, filters, after, included = intent
     return ListShape(
         fields,
         tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
         query.sort,
         None if after is None else tuple([value is None for value in after]),
         query.count,
+        include=names_of(included) if included else (),
     )
 
 
 def values_of(intent: ListIntent) -> Values:
     """What its parameters are bound to. One row more than the page tells whether there is another page."""
-    authorised, _, _, query, _, filters, after = intent
+    authorised, _, _, query, _, filters, after, _ = intent
     identified = authorised.metered.identified
     values = Values(identified.principal, identified.admitted.request.received_at)
     values[LIMIT] = query.limit + 1

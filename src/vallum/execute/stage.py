@@ -15,8 +15,8 @@ from vallum.declare.document import Document
 from vallum.execute import at_once, bulk, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
-from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, key_values, same_epoch
-from vallum.execute.item import item_statement
+from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, same_epoch
+from vallum.execute.item import item_shape, item_statement, item_values
 from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.once import Result, once, result_of
 from vallum.execute.page import page_of, shape_of, values_of
@@ -198,23 +198,25 @@ async def _total(intent: ListIntent, shape: ListShape, counted: int, values: Val
 
 def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) -> Prepared:
     """Build a list's statement. One that only this query makes is paid for by its caller's burst."""
-    if shape.filters or shape.sort or intent.query.fields is not None:
+    if shape.filters or shape.sort or shape.include or intent.query.fields is not None:
         execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
-    return list_statement(intent.resource, intent.access, shape, execution.dialect)
+    return list_statement(intent.resource, intent.access, shape, execution.dialect, intent.included)
 
 
 async def _item(intent: ItemIntent, execution: Execution) -> Found:
-    resource, access, dialect = intent.resource, intent.access, execution.dialect
-    prepared = execution.plans.get((access, "item"), item_statement, resource, access, dialect)
-    identified = intent.authorised.metered.identified
-    values = Values(identified.principal, identified.admitted.request.received_at)
-    values.update(key_values(resource, intent.key, dialect))
-    rows = await execution.database.read(prepared.bind(values))
-    same_epoch(identified, rows[0][1])
+    prepared = execution.plans.get((intent.access, item_shape(intent)), _item_statement, intent, execution)
+    rows = await execution.database.read(prepared.bind(item_values(intent, execution.dialect)))
+    same_epoch(intent.authorised.metered.identified, rows[0][1])
     if len(rows) == 1:
         raise Refusal(NOT_FOUND)
-    text: str = rows[1][0]
-    return Found(intent, text, etag128(text.encode()))
+    return Found(intent, rows[1][0], etag128(rows[1][0].encode()))
+
+
+def _item_statement(intent: ItemIntent, execution: Execution) -> Prepared:
+    """Build an item's statement. With what is included, it is paid for like that of a list."""
+    if intent.included:
+        execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
+    return item_statement(intent.resource, intent.access, execution.dialect, intent.included, intent.after is not None)
 
 
 async def _written(

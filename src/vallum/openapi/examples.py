@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from vallum.openapi.bounded import types_of
 from vallum.openapi.components import Components, Json
+from vallum.openapi.inclusions import MEMBER
 
 FORMATS: Final = {
     "date": "2026-01-31",
@@ -145,6 +146,8 @@ def _object(schema: Json, components: Components, depth: int) -> Json:
     needed = set(schema.get("required", ()))
     found: Json = {}
     for name, member in schema.get("properties", {}).items():
+        if MEMBER in member:
+            continue
         try:
             found[name] = example_of(member, components, name, depth + 1)
         except NoExampleError:

@@ -52,7 +52,7 @@ def answered(
         if access is None:
             return Answered(None, empty=True)
         always = any(grant.always for grant in access.grants)
-        return Answered(row(resource, access, components, names), empty or not always, resource)
+        return Answered(row(resource, access, rights, components, names), empty or not always, resource)
     return Answered(_schema(declared if not empty else Union[tuple(kept)], definitions), empty)  # noqa: UP007
 
 

@@ -42,7 +42,7 @@ class Names:
         return frozenset(
             name + suffix
             for name in self._schemas.values()
-            for suffix in ("", "Create", "Change", "Page", "Rows", "ChangeRow")
+            for suffix in ("", "Create", "Change", "Page", "Included", "Rows", "ChangeRow")
         ) | {"Problem", "Fault", "Limits"}
 
     def operation(self, route: Route, method: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any, Final, final
 from vallum.authorise.rights import Access, Rights
 from vallum.authorise.stage import access_by
 from vallum.declare.resource import Resource
-from vallum.declare.route import Kind, Route, Verb, open_to_anyone
-from vallum.openapi import queries, rows
+from vallum.declare.route import READS, Kind, Route, Verb, open_to_anyone
+from vallum.openapi import inclusions, queries, rows
 from vallum.openapi.bounded import Definitions
 from vallum.openapi.components import Components, Json
 from vallum.openapi.examples import NoExampleError, example_of
@@ -112,24 +112,32 @@ def _request(schema: Json, media_type: str, writer: Writer, accepted: Callable[[
 
 def _list(route: Route, method: str, writer: Writer) -> Json:
     resource, access = _access(route, method, writer)
-    schema = rows.page(resource, access, writer.components, writer.names)
+    schema = rows.page(resource, access, writer.rights, writer.components, writer.names)
     return {
         "summary": f"List {resource.name}",
         "description": _described(
             f"The rows of {resource.name} that the caller may read, a page at a time.", route, method
         ),
-        "parameters": queries.of_list(resource, access, writer.components),
+        "parameters": [
+            *queries.of_list(resource, access, writer.components),
+            *inclusions.parameter(writer.rights, resource, access),
+        ],
         "responses": {"200": _answer(schema, writer, "A page.", {"Link": False})},
     }
 
 
 def _item(route: Route, method: str, writer: Writer) -> Json:
     resource, access = _access(route, method, writer)
-    schema = rows.row(resource, access, writer.components, writer.names)
+    schema = rows.row(resource, access, writer.rights, writer.components, writer.names)
+    included = inclusions.parameter(writer.rights, resource, access)
     return {
         "summary": f"Read one of {resource.name}",
         "description": _described("A row that the caller may not read is not there.", route, method),
-        "parameters": [queries.fields(access.shown)],
+        "parameters": [
+            queries.fields(access.shown),
+            *included,
+            *([inclusions.continued()] if included else []),
+        ],
         "responses": {
             "200": _answer(schema, writer, "The row.", {"ETag": True}),
             "304": _nothing(writer, "Nothing has changed.", {"ETag": True}),
@@ -145,9 +153,9 @@ def _create(route: Route, method: str, writer: Writer) -> Json:
         found = {"Location": not resource.bulk, "Idempotent-Replayed": False}
         created = _nothing(writer, description, found)
     else:
-        schema = rows.row(resource, read, writer.components, writer.names)
+        schema = rows.row(resource, read, writer.rights, writer.components, writer.names)
         if resource.bulk:
-            schema = {"anyOf": [schema, rows.many(resource, read, writer.components, writer.names)]}
+            schema = {"anyOf": [schema, rows.many(resource, read, writer.rights, writer.components, writer.names)]}
         found = {"Location": not resource.bulk, "ETag": False, "Idempotent-Replayed": False}
         created = _answer(schema, writer, description, found)
         created |= links(resource, read, writer.rights, writer.names)
@@ -171,7 +179,7 @@ def _change(route: Route, method: str, writer: Writer) -> Json:
     read = rows.readable(writer.rights, resource)
     if read is None:
         raise TypeError("a row is changed by who may read it")
-    shown = rows.row(resource, read, writer.components, writer.names)
+    shown = rows.row(resource, read, writer.rights, writer.components, writer.names)
     responses = {"200": _answer(shown, writer, "The row as it is now.", {"ETag": True})}
     if not any(grant.always for grant in read.grants):
         responses["204"] = _nothing(writer, "Done; the caller may not read the row any more.")
@@ -198,7 +206,7 @@ def _change_many(route: Route, method: str, writer: Writer) -> Json:
     if read is None:
         raise TypeError("a row is changed by who may read it")
     one = rows.changed_row(resource, access, writer.models, writer.definitions, writer.names)
-    shown = rows.many(resource, read, writer.components, writer.names)
+    shown = rows.many(resource, read, writer.rights, writer.components, writer.names)
     words = "Each row is named by its key; beside it stands its merge patch. `If-Match` lists the tags of all rows, or is `*`."
     responses = {"200": _answer(shown, writer, "The rows as they are now.", {})}
     if not any(grant.always for grant in read.grants):
@@ -265,8 +273,9 @@ def _described(words: str, route: Route, method: str) -> str:
     costs = [] if cost == 1 else [f"Costs {cost} units of the caller's budget."]
     if route.resource is not None and route.resource.bulk and route.kind is Kind.COLLECTION and method != "GET":
         costs = [f"Costs {cost} unit{'s' * (cost > 1)} of the caller's budget for each row."]
-    if route.methods[method] is Verb.LIST:
-        costs += [f"`{name}` costs {units} more." for name, units in route.extra_costs.items() if units]
+    if route.methods[method] in READS:
+        each = {"include": "Each relation of `include`"}
+        costs += [f"{each.get(n, f'`{n}`')} costs {units} more." for n, units in route.extra_costs.items() if units]
     return "\n\n".join([words, *costs])
 
 

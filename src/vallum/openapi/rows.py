@@ -9,10 +9,12 @@ from typing import Any, Final
 from sqlalchemy import types
 
 from vallum import defaults
+from vallum.authorise.inclusions import Inclusion
 from vallum.authorise.rights import Access, Rights
 from vallum.declare.policy import READ
 from vallum.declare.resource import Field, Resource
 from vallum.declare.route import Verb
+from vallum.openapi import inclusions
 from vallum.openapi.bounded import Definitions, Plain, nullable
 from vallum.openapi.components import Components, Json
 from vallum.openapi.names import Names
@@ -34,18 +36,25 @@ def readable(rights: Rights, resource: Resource) -> Access | None:
     return rights.on(resource, READ)
 
 
-def row(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+def row(resource: Resource, access: Access, rights: Rights, components: Components, names: Names) -> Json:
     """A reference to the schema of a row."""
-    return components.ref("schemas", names.schema(resource), lambda: _row(resource, access))
+    return components.ref("schemas", names.schema(resource), lambda: _row(resource, access, rights, components, names))
 
 
-def _row(resource: Resource, access: Access) -> Json:
-    """Any member may be missing: `fields` of the query chooses."""
-    return {
-        "type": "object",
-        "properties": {name: _shown(resource.fields[name], name in access.certain) for name in access.shown},
-        "additionalProperties": False,
-    }
+def _row(resource: Resource, access: Access, rights: Rights, components: Components, names: Names) -> Json:
+    """Any member may be missing: `fields` and `include` of the query choose."""
+    members = {name: _shown(resource.fields[name], name in access.certain) for name in access.shown}
+    for each in inclusions.inclusions(rights, resource, access):
+        members[each.relation.name] = _included(each, rights, components, names)
+    return {"type": "object", "properties": members, "additionalProperties": False}
+
+
+def _included(each: Inclusion, rights: Rights, components: Components, names: Names) -> Json:
+    schema = row(each.resource, each.access, rights, components, names)
+    if each.relation.many:
+        item, name = schema, f"{names.schema(each.resource)}Included"
+        schema = components.ref("schemas", name, lambda: inclusions.page(item))
+    return inclusions.member(each.relation.name, schema)
 
 
 def _shown(field: Field, certain: bool) -> Json:
@@ -61,9 +70,9 @@ def described(schema: Json, field: Field) -> Json:
     return {**schema, "description": words} if words else schema
 
 
-def page(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+def page(resource: Resource, access: Access, rights: Rights, components: Components, names: Names) -> Json:
     """A reference to the schema of a list's answer."""
-    item = row(resource, access, components, names)
+    item = row(resource, access, rights, components, names)
     return components.ref("schemas", f"{names.schema(resource)}Page", lambda: _page(item))
 
 
@@ -101,9 +110,9 @@ def body(
     return definitions.placed({key: value for key, value in raw.items() if key != "title"}, name)
 
 
-def many(resource: Resource, access: Access, components: Components, names: Names) -> Json:
+def many(resource: Resource, access: Access, rights: Rights, components: Components, names: Names) -> Json:
     """A reference to the schema of what a bulk answers."""
-    item = row(resource, access, components, names)
+    item = row(resource, access, rights, components, names)
     return components.ref("schemas", f"{names.schema(resource)}Rows", lambda: _many(resource, item))
 
 

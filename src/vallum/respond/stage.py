@@ -19,6 +19,7 @@ from vallum.execute.stage import Changed, Created, Found, Listed, Outcome, Remov
 from vallum.refusals import CREDENTIAL_INVALID, CREDENTIAL_MISSING, INVALID_CLIENT, Refusal
 from vallum.request import Header, Request
 from vallum.respond.headers import FixedHeaders
+from vallum.respond.included import key_text, with_links
 from vallum.respond.oauth import oauth_error
 from vallum.throttle.stage import Metered
 from vallum.validate.cursor import Cursors, context_of
@@ -94,7 +95,7 @@ def _render(outcome: Outcome, request: Request, response: Response) -> tuple[int
     if isinstance(outcome, Found):
         return _row(outcome, response)
     if isinstance(outcome, Created):
-        location = "/".join([request.path, ",".join(quote(_text(part), safe="") for part in outcome.key)])
+        location = "/".join([request.path, ",".join(quote(key_text(part), safe="") for part in outcome.key)])
         status, headers, body = _written(201, outcome.json, outcome.tag, response)
         return status, [*headers, (b"location", f"{response.public_url}{location}".encode())], body
     if isinstance(outcome, Changed):
@@ -119,7 +120,10 @@ def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, l
         target = f"{response.public_url}{request.path}?{''.join(kept)}after={text}"
         headers.append((b"link", f'<{target}>; rel="next"'.encode()))
     count = b"" if outcome.total is None else _counted(outcome.total)
-    body = b"".join((b'{"items":[', ",".join(outcome.rows).encode(), b'],"next":', cursor, count, b"}"))
+    rows = ",".join(outcome.rows)
+    if outcome.intent.included:
+        rows = with_links(rows, outcome.intent.included, outcome.intent.authorised, response.cursors)
+    body = b"".join((b'{"items":[', rows.encode(), b'],"next":', cursor, count, b"}"))
     return 200, headers, body
 
 
@@ -134,11 +138,12 @@ def _row(outcome: Found, response: Response) -> tuple[int, list[Header], bytes]:
     if intent.if_none_match is not None and intent.if_none_match.matches_weakly(outcome.tag):
         return 304, [*response.fixed.bare, tag], b""
     text = outcome.json
+    if intent.included:
+        text = with_links(text, intent.included, intent.authorised, response.cursors)
     if intent.fields is not None:
         row = json.loads(text)
-        text = json.dumps(
-            {k: v for k, v in row.items() if k in intent.fields}, ensure_ascii=False, separators=(",", ":")
-        )
+        kept = {*intent.fields, *(each.inclusion.relation.name for each in intent.included)}
+        text = json.dumps({k: v for k, v in row.items() if k in kept}, ensure_ascii=False, separators=(",", ":"))
     return 200, [*response.fixed.json, tag], text.encode()
 
 
@@ -238,7 +243,3 @@ def behind(ticket: Ticket) -> tuple[Request | None, Metered | None]:
     identified = metered.identified if isinstance(metered, Metered) else metered
     admitted = identified.admitted if isinstance(identified, Identified) else identified
     return (None if admitted is None else admitted.request), (metered if isinstance(metered, Metered) else None)
-
-
-def _text(part: Any) -> str:
-    return part if isinstance(part, str) else json.dumps(part)

@@ -48,3 +48,13 @@ def context_of(caller: str | None, path: str, query: Query) -> bytes:
     """What a cursor is bound to; `repr` keeps the parts apart whatever they contain."""
     filters = [(f.name, f.operator, f.values) for f in query.filters]
     return repr((caller, path, filters, query.sort)).encode()
+
+
+def context_of_included(caller: str | None, path: str, key: Sequence[str], relation: str) -> bytes:
+    """What the cursor of an included page is bound to: the relation of that row.
+
+    Args:
+        path: of the row's collection.
+        key: the row's, as it stands in a path.
+    """
+    return repr((caller, path, "include", tuple(key), relation)).encode()

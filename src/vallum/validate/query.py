@@ -14,6 +14,7 @@ a parameter without `=`, without a name, or that comes twice.
 - `[in]` takes values separated by commas. A comma inside a value is written `\,` and a
   backslash `\\`; a backslash before anything else is refused. No other value is unescaped.
 - `[isnull]` takes `true` or `false`, and nothing else.
+- `include` takes names of relations separated by commas, `grades.course` for one behind another.
 - `sort` and `fields` take names separated by commas; `-` in front of a name sorts descending.
 
 All faults are found at once. What a value means for its column is decided by the caller.
@@ -28,6 +29,7 @@ from typing import Final, TypeAlias, final
 from vallum import defaults
 from vallum.refusals import QUERY_INVALID, Fault, Refusal
 from vallum.validate.form import decode
+from vallum.validate.paths import ItemQuery, Path, read_paths
 
 EQUAL: Final = "eq"
 """The operator of a parameter without brackets."""
@@ -76,6 +78,7 @@ class Query:
         fields: the names to return; None for all that the caller may read.
         count: one of `COUNTS`, or None for no count.
         filters: all must hold; in the order sent.
+        include: relations to follow, each as its names from row to row.
     """
 
     limit: int = defaults.PAGE_DEFAULT
@@ -84,6 +87,7 @@ class Query:
     fields: tuple[str, ...] | None = None
     count: str | None = None
     filters: tuple[Filter, ...] = ()
+    include: tuple[Path, ...] = ()
 
 
 _PLAIN: Final = Query()
@@ -106,20 +110,24 @@ def read_query(raw: str) -> tuple[Query, list[Fault]]:
         reader.sort(take("sort")) if "sort" in parameters else (),
         reader.fields(take("fields")) if "fields" in parameters else None,
         reader.count(take("count")) if "count" in parameters else None,
-        reader.filters(parameters) if parameters else (),
+        include=reader.include(take("include")) if "include" in parameters else (),
+        filters=reader.filters(parameters) if parameters else (),
     )
     return query, reader.faults
 
 
-def read_fields(raw: str) -> tuple[tuple[str, ...] | None, list[Fault]]:
-    """The query of an item, which takes `fields` only; None when it is absent or faulty. And the faults."""
+def read_item_query(raw: str) -> tuple[ItemQuery, list[Fault]]:
+    """The query of an item, and its faults; `after` is there for an included page only."""
     if not raw:
-        return None, []
+        return ItemQuery(), []
     reader = _Reader()
     parameters = reader.split(raw)
-    fields = reader.fields(parameters.pop("fields")) if "fields" in parameters else None
+    take = parameters.pop
+    fields = reader.fields(take("fields")) if "fields" in parameters else None
+    include = reader.include(take("include")) if "include" in parameters else ()
+    after = reader.after(take("after")) if include and "after" in parameters else None
     reader.unknown(parameters)
-    return fields, reader.faults
+    return ItemQuery(fields, include, after), reader.faults
 
 
 def read_filters(raw: str) -> tuple[tuple[Filter, ...], list[Fault]]:
@@ -223,6 +231,11 @@ class _Reader:
     def fields(self, text: str) -> tuple[str, ...] | None:
         names = tuple(text.split(","))
         return names if self._are_names(names, "#query/fields") else None
+
+    def include(self, text: str) -> tuple[Path, ...]:
+        paths, faults = read_paths(text)
+        self.faults += faults
+        return paths
 
     def _are_names(self, names: Sequence[str], pointer: str) -> bool:
         before = len(self.faults)

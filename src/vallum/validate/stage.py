@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from vallum import defaults
+from vallum.authorise.inclusions import Included
 from vallum.authorise.rights import Access
 from vallum.authorise.stage import Authorised, charged
 from vallum.declare.resource import Resource
 from vallum.declare.route import BodyKind, Handler, Verb
-from vallum.refusals import (
-    NOT_FOUND,
-    PRECONDITION_REQUIRED,
-    Fault,
-    Refusal,
-)
+from vallum.refusals import NOT_FOUND, PRECONDITION_REQUIRED, Fault, Refusal
 from vallum.throttle.stage import Meter, charge
 from vallum.validate.body import body_of, refuse_body
 from vallum.validate.bulk import BulkRow, changed_rows, new_rows, removed_rows
@@ -26,9 +22,11 @@ from vallum.validate.cursor import Cursors, context_of
 from vallum.validate.filters import read_filter, unknown
 from vallum.validate.form import read_form
 from vallum.validate.idempotency import IdempotencyKey, identify, read_key
+from vallum.validate.include import included_of
+from vallum.validate.item import WHOLE, read_item
 from vallum.validate.models import Models
 from vallum.validate.preconditions import EntityTags, check_preconditions, parse_entity_tags
-from vallum.validate.query import Query, read_fields, read_query, refuse, reject_query
+from vallum.validate.query import Query, read_query, refuse, reject_query
 from vallum.validate.strict_json import parse
 
 
@@ -40,6 +38,7 @@ class ListIntent(NamedTuple):
         fields: shown, in the resource's order.
         filters: (field, operator, value), validated.
         after: the driver's values of the cursor, or None for the first page.
+        included: the relations that are followed.
     """
 
     authorised: Authorised
@@ -49,11 +48,12 @@ class ListIntent(NamedTuple):
     fields: tuple[str, ...]
     filters: tuple[tuple[str, str, Any], ...]
     after: tuple[Any, ...] | None
+    included: tuple[Included, ...] = ()
 
 
 @final
 class ItemIntent(NamedTuple):
-    """One row. `fields` is None for all of them."""
+    """One row. `fields` is None for all of them; `after` is where the one included page goes on."""
 
     authorised: Authorised
     resource: Resource
@@ -61,6 +61,8 @@ class ItemIntent(NamedTuple):
     key: tuple[Any, ...]
     fields: tuple[str, ...] | None
     if_none_match: EntityTags | None
+    included: tuple[Included, ...] = ()
+    after: tuple[Any, ...] | None = None
 
 
 @final
@@ -167,7 +169,7 @@ async def validate(authorised: Authorised, validation: Validation) -> Intent:
     if verb is Verb.LIST:
         return _list(authorised, resource, access, validation)
     if verb is Verb.ITEM:
-        return _item(authorised, resource, access)
+        return _item(authorised, resource, access, validation.cursors)
     if verb is Verb.CHANGE_MANY or verb is Verb.REMOVE_MANY:
         return await _many(authorised, resource, access, validation)
     reject_query(request.query)
@@ -213,15 +215,12 @@ def _paid(authorised: Authorised, rows: int, validation: Validation) -> Authoris
     return charged(authorised, charge(authorised.metered, validation.meter, authorised.route.costs[method] * rows))
 
 
-def _item(authorised: Authorised, resource: Resource, access: Access) -> ItemIntent:
+def _item(authorised: Authorised, resource: Resource, access: Access, cursors: Cursors) -> ItemIntent:
     request = authorised.metered.identified.admitted.request
-    fields = None
-    if request.query:
-        fields, faults = read_fields(request.query)
-        refuse([*faults, *(unknown("fields", name) for name in fields or () if name not in access.granted)])
+    asked = read_item(authorised, resource, access, cursors) if request.query else WHOLE
     header = request.header(b"if-none-match")
     tags = None if header is None else parse_entity_tags(header)
-    return ItemIntent(authorised, resource, access, _key(authorised, resource), fields, tags)
+    return ItemIntent(authorised, resource, access, _key(authorised, resource), asked.fields, tags, *asked[1:])
 
 
 def _list(authorised: Authorised, resource: Resource, access: Access, validation: Validation) -> ListIntent:
@@ -236,6 +235,8 @@ def _list(authorised: Authorised, resource: Resource, access: Access, validation
             faults.append(Fault("#query/sort", "not_sortable", f"{name} cannot be sorted by."))
     if query.fields is not None:
         faults += [unknown("fields", name) for name in query.fields if name not in access.granted]
+    paths = query.include
+    included = included_of(paths, authorised.rights, resource, access, query.limit, faults) if paths else ()
     refuse(faults)
     fields = _shown(resource, access, query.fields)
     after = None
@@ -244,7 +245,7 @@ def _list(authorised: Authorised, resource: Resource, access: Access, validation
         named = {name for name, _ in query.sort}
         length = len(query.sort) + sum(1 for name in resource.key if name not in named)
         after = validation.cursors.open(query.after, context, length)
-    return ListIntent(authorised, resource, access, query, fields, filters, after)
+    return ListIntent(authorised, resource, access, query, fields, filters, after, included)
 
 
 def _shown(resource: Resource, access: Access, wanted: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from tests.unit.openapi.documents import ANONYMOUS, SAMPLES, SITE, Reader, audie
 
 from school import api as school
 from vallum import API, CREATE, DELETE, READ, UPDATE, allow, deny, when
+from vallum.authorise.inclusions import inclusion
 from vallum.oauth.server import TOKEN
 from vallum.openapi.audience import rights_of
 from vallum.openapi.document import described, document
@@ -108,6 +109,7 @@ def test_no_document_has_a_word_that_is_only_for_others(name: str) -> None:
             granted |= {name for access in found if access is not None for name in access.granted}
             if found[1] is not None:
                 granted |= set(resource.key)  # in the path
+                granted |= {name for name in resource.relations if inclusion(rights, resource, found[1], name)}
         assert (everything - granted - common) & names(document) == set(), role
 
 

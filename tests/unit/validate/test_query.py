@@ -15,7 +15,7 @@ from vallum.validate.query import (
     RESERVED,
     Filter,
     Query,
-    read_fields,
+    read_item_query,
     read_query,
     refuse,
     reject_query,
@@ -29,9 +29,9 @@ def parse_query(raw: str) -> Query:
 
 
 def parse_fields(raw: str) -> tuple[str, ...] | None:
-    fields, found = read_fields(raw)
+    query, found = read_item_query(raw)
     refuse(found)
-    return fields
+    return query.fields
 
 
 def faults(raw: str, read: Callable[[str], Any] = parse_query) -> list[tuple[str, str]]:
@@ -74,7 +74,7 @@ def test_a_query_with_everything() -> None:
 def test_all_faults_are_found_at_once() -> None:
     """One refusal names every parameter that is wrong."""
     raw = (
-        "limit=0&after=&sort=-&fields=a,&count=all&include=x&left[isnull]=1&name[like]=x&a=%zz&b&name[in]=1&name[in]=2"
+        "limit=0&after=&sort=-&fields=a,&count=all&include=x.&left[isnull]=1&name[like]=x&a=%zz&b&name[in]=1&name[in]=2"
     )
     assert faults(raw) == [
         ("#query/a", "encoding"),
@@ -85,7 +85,7 @@ def test_all_faults_are_found_at_once() -> None:
         ("#query/sort", "name"),
         ("#query/fields", "name"),
         ("#query/count", "choice"),
-        ("#query/include", "reserved"),
+        ("#query/include", "name"),
         ("#query/left[isnull]", "choice"),
         ("#query/name", "unknown_operator"),
     ]
@@ -196,9 +196,24 @@ def test_reserved_words_win_over_columns(name: str) -> None:
     assert faults(f"{name}[ne]=1") == [(f"#query/{name}[ne]", "reserved")]
 
 
-def test_includes_are_reserved_for_later() -> None:
-    """Until it is built the word is refused, never taken for a column."""
-    assert faults("include=grades") == [("#query/include", "reserved")]
+def test_includes_are_paths() -> None:
+    """Names between commas, each behind a dot of the relation of the one before; up to three deep, eight in all."""
+    assert parse_query("include=room,grades.course").include == (("room",), ("grades", "course"))
+    assert parse_query("").include == ()
+    assert parse_query("include=a.b.c").include == (("a", "b", "c"),)
+    assert parse_query("include=a,b,c,d,e,f,g,h").include[-1] == ("h",)
+    for text, code in (
+        ("", "name"),
+        ("a,", "name"),
+        ("a..b", "name"),
+        (".a", "name"),
+        ("a.b%20", "name"),
+        ("a,a", "repeated"),
+        ("a.b.c.d", "too_deep"),
+        ("a,b,c,d,e,f,g,h,i", "too_many"),
+        ("a.b.c,d.e.f,g.h.i", "too_many"),
+    ):
+        assert faults(f"include={text}") == [("#query/include", code)], text
 
 
 @pytest.mark.parametrize(
@@ -339,10 +354,13 @@ def test_parameters_and_filters_are_counted() -> None:
 # other routes ---------------------------------------------------------------------------
 
 
-def test_an_item_takes_fields_and_nothing_else() -> None:
+def test_an_item_takes_fields_and_relations() -> None:
     """A parameter of lists is refused there, not ignored."""
     assert parse_fields("") is None
     assert parse_fields("fields=id,name") == ("id", "name")
+    query, found = read_item_query("include=grades&fields=id&after=x")
+    assert (query, found) == ((("id",), (("grades",),), "x"), [])
+    assert faults("after=x", parse_fields) == [("#query/after", "unknown_parameter")]
     assert faults("limit=1&fields=a,&x[lt]=2&q%5B%5D=3", parse_fields) == [
         ("#query/fields", "name"),
         ("#query/limit", "unknown_parameter"),

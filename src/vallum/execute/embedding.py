@@ -1,0 +1,177 @@
+"""Rows with what they are related to, inside the same statement: subqueries that compare with the row around them.
+
+Each level shows of a resource what its own list would show to this caller, under the resource's own rules; the fields
+that relate two rows are conditions like filters, so a hidden one matches nothing. A row that others are related to
+stands in a subquery of its own under a name of ours (`vallum_r0`): rules keep their tables' names, and the same table
+may come again further in.
+
+Where an included page goes on is sealed later, outside SQL. Until then the place is marked by control characters, which
+no JSON text holds:
+
+    RECORD number of the relation UNIT key of the row around it UNIT order terms of the page's last row RECORD
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, NamedTuple, final
+
+from vallum import defaults
+from vallum.authorise.inclusions import Included
+from vallum.authorise.rights import Access
+from vallum.declare.dialect import DialectName
+from vallum.declare.resource import Resource
+from vallum.execute.filters import matching
+from vallum.execute.order import order_by, segments, terms_of
+from vallum.execute.shape import MASK, field_sql, masked_json, ordered, shown, table_of
+from vallum.execute.walks import Walks, page_select
+from vallum.store.codec import json_value
+from vallum.store.sql import Part, Sql, any_of, joined, sql
+
+RECORD: Final = "\x1e"
+UNIT: Final = "\x1f"
+ONE_MORE: Final = defaults.INCLUDE_LIMIT + 1
+"""Rows that are looked for, to know whether the page goes on."""
+
+
+@final
+class View(NamedTuple):
+    """What is shown of rows.
+
+    Attributes:
+        number: of the relation that leads to them; 0 for the rows of the answer itself.
+        extra: further columns.
+        after: whether the one included page goes on behind a cursor.
+    """
+
+    resource: Resource
+    access: Access
+    names: Sequence[str]
+    included: Sequence[Included]
+    number: int
+    dialect: DialectName
+    extra: Sequence[Part] = ()
+    after: bool = False
+
+    @property
+    def alias(self) -> str:
+        """The rows' name, for what is related to them."""
+        return f"vallum_r{self.number}"
+
+
+def select_rows(view: View, source: Part, condition: Part, limit: Part | None = None) -> Sql:
+    """`SELECT json AS j, extra AS x0, …`: rows of `source`, which has the table under its own name."""
+    resource, access, dialect = view.resource, view.access, view.dialect
+    compared = _compared(view)
+    columns: list[Part] = [
+        sql(field_sql(resource, resource.fields[name], dialect), f" AS f{i}") for i, name in enumerate(view.names)
+    ]
+    columns += [sql(field_sql(resource, resource.fields[n], dialect), f" AS c{i}") for i, n in enumerate(compared)]
+    if not access.certain.issuperset((*view.names, *compared)):
+        columns.append(sql(access.mask(), f" AS {MASK}"))
+    columns += [sql(column, f" AS x{i}") for i, column in enumerate(view.extra)]
+    end = sql(" LIMIT -1" if dialect == "sqlite" else " OFFSET 0") if limit is None else sql(" LIMIT ", limit)
+    outer: list[Part] = [sql(_json(view), " AS j"), *(f"{view.alias}.x{i} AS x{i}" for i in range(len(view.extra)))]
+    return sql(
+        "SELECT ", joined(", ", outer), " FROM (SELECT ", joined(", ", columns), " FROM ", source,
+        " WHERE ", condition, end, f") {view.alias}",
+    )  # fmt: skip
+
+
+def _compared(view: View) -> tuple[str, ...]:
+    """Fields of these rows that what is included in them needs."""
+    return ordered(view.resource, {name for each in view.included for name in _needed(each)})
+
+
+def _needed(each: Included) -> tuple[str, ...]:
+    relation = each.inclusion.relation
+    return (*relation.near, *each.owner.key) if relation.many else relation.near
+
+
+def _json(view: View) -> Sql:
+    """The row's own members, then what is included."""
+    own = masked_json(view.resource, view.access, view.names, view.alias, view.dialect)
+    if not view.included:
+        return sql(own)
+    opened = "SELECT substr(vallum_o.j, 1, length(vallum_o.j) - 1) FROM (SELECT "
+    parts: list[Part] = [f"({opened}{own} AS j) vallum_o)"]
+    for index, each in enumerate(view.included):
+        comma = "," if index or view.names else ""
+        parts += [f" || '{comma}\"{each.inclusion.relation.name}\":' || ", _member(view, each)]
+    return sql(*parts, " || '}'")
+
+
+def _member(view: View, each: Included) -> Sql:
+    """What is included under one name; null where the row does not show by what it is related."""
+    found = _page(view, each) if each.inclusion.relation.many else _one(view, each)
+    hidden = [name for name in dict.fromkeys(_needed(each)) if name not in view.access.certain]
+    if hidden:
+        visible = " AND ".join(f"({shown(view.access, name, f'{view.alias}.{MASK}')})" for name in hidden)
+        found = sql(f"CASE WHEN {visible} THEN ", found, " END")
+    return sql("coalesce(", found, ", 'null')")
+
+
+def _inner(view: View, each: Included, extra: Sequence[Part] = ()) -> View:
+    followed = each.inclusion
+    return View(
+        followed.resource, followed.access, followed.access.shown, each.children, each.number, view.dialect, extra
+    )
+
+
+def _one(view: View, each: Included) -> Sql:
+    """The related row, or NULL. Where the model says one and there are several, it is the first."""
+    resource, dialect = each.inclusion.resource, view.dialect
+    where = any_of(_related(view, each))
+    order = order_by(terms_of(resource, (), dialect))
+    rows = select_rows(_inner(view, each), table_of(resource, dialect), sql(where, " ORDER BY ", order), "1")
+    return sql("(", rows, ")")
+
+
+def _page(view: View, each: Included) -> Sql:
+    """The related rows by their key, a page of them, and where it goes on."""
+    followed, dialect = each.inclusion, view.dialect
+    terms = terms_of(followed.resource, (), dialect)
+    array = "json_array" if dialect == "sqlite" else "json_build_array"
+    carried = sql(f"CAST({array}(", joined(", ", (t.carried for t in terms)), ") AS TEXT)")
+    parts = segments(terms, (False,) * len(terms) if view.after else None)
+    inner = _inner(view, each, [carried])
+    uniform = followed.access.certain.issuperset(followed.access.shown)
+    select = partial(select_rows, inner)
+    walks = Walks(followed.resource, terms, str(ONE_MORE), select, uniform, dialect)
+    rows = page_select(walks, _related(view, each), parts)
+    collected = "group_concat" if dialect == "sqlite" else "string_agg"
+    key = ", ".join(
+        json_value(view.resource.fields[name].type, _column(view, name), dialect) for name in view.resource.key
+    )
+    last = defaults.INCLUDE_LIMIT
+    return sql(
+        f"(SELECT '{{\"items\":[' || coalesce({collected}(CASE WHEN w.n <= {last} THEN w.j END, ','), '') || '],\"next\":'"
+        f" || CASE WHEN count(*) > {last} THEN '{RECORD}{each.number}{UNIT}' || CAST({array}({key}) AS TEXT) || '{UNIT}'"
+        f" || max(CASE WHEN w.n = {last} THEN w.x0 END) || '{RECORD}' ELSE 'null' END || '}}'"
+        " FROM (SELECT v.j, v.x0, row_number() OVER () AS n FROM (", rows, ") v) w)",
+    )  # fmt: skip
+
+
+def _column(view: View, name: str) -> str:
+    return f"{view.alias}.c{_compared(view).index(name)}"
+
+
+def _related(view: View, each: Included) -> list[Sql]:
+    """The conditions whose union is the related rows that the caller may read, and may see to be related."""
+    followed = each.inclusion
+    relation, resource, dialect = followed.relation, followed.resource, view.dialect
+    theirs = [field_sql(resource, resource.fields[name], dialect) for name in relation.far]
+    if relation.link is None or followed.link is None:
+        equal = [sql(field, " = ", _column(view, own)) for field, own in zip(theirs, relation.near, strict=True)]
+        return matching(followed.access, relation.far, equal)
+    link, access = followed.link
+    near, far = followed.between
+    columns = {name: field_sql(link, link.fields[name], dialect) for name in (*near, *far)}
+    tied = [sql(columns[name], " = ", _column(view, own)) for name, own in zip(near, relation.near, strict=True)]
+    between = any_of(matching(access, (*near, *far), tied))
+    linked = sql(
+        "(", joined(", ", theirs), ") IN (SELECT ", joined(", ", (columns[name] for name in far)),
+        " FROM ", table_of(link, dialect), " WHERE ", between, ")",
+    )  # fmt: skip
+    return matching(followed.access, relation.far, [linked])
