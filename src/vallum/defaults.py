@@ -365,6 +365,8 @@ CONNECTIONS: Final = 1_024
 """Open at once; idle ones are closed after HEADER_SECONDS."""
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps waiting."""
+HANG_UP_SECONDS: Final = 0.5
+"""Between two looks at the reads that run; one that is met twice is given up when its client goes."""
 STOP_SECONDS: Final = 35
 """A stop waits for running requests: a little longer than REQUEST_SECONDS."""
 COLLECTION_OBJECTS: Final = 10_000

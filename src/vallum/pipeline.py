@@ -8,6 +8,7 @@ Each stage takes the ticket of the stage before it, so none can be skipped. Any 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter_ns
@@ -24,7 +25,7 @@ from vallum.execute.frame import Moved
 from vallum.execute.stage import Execution, Outcome, check_current, execute
 from vallum.refusals import BUSY, INTERNAL, Reason, Refusal
 from vallum.request import Receive, Replayable
-from vallum.respond.stage import Raw, Reply, Response, Ticket, behind, preflight, refuse, respond
+from vallum.respond.stage import GONE, Raw, Reply, Response, Ticket, behind, preflight, refuse, respond
 from vallum.throttle.stage import Meter, Metered, throttle
 from vallum.validate.stage import Intent, Validation, validate
 
@@ -64,6 +65,9 @@ async def answer(scope: Mapping[str, Any], receive: Receive, pipeline: Pipeline,
         reply = await passage.run()
     except Refusal as refusal:
         reply = passage.refused(refusal)
+    except asyncio.CancelledError:
+        pipeline.journal.answered(passage, GONE)
+        raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a 500 and the journal the rest
         pipeline.journal.failed(passage.request_id, error)
         reply = passage.refused(Refusal(INTERNAL))

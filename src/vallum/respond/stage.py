@@ -43,6 +43,10 @@ class Reply(NamedTuple):
     body: bytes
 
 
+GONE: Final = Reply(499, [], b"")
+"""For the log, and for nobody: the client hung up. The number is nginx's."""
+
+
 @final
 class Raw(NamedTuple):
     """What is known of a request that even the first stage may have refused.

@@ -93,6 +93,7 @@ class Worker:
         self._parent = parent
         self._watch: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         """Not a coroutine function: a request is handed on without a frame of its own."""
@@ -132,6 +133,7 @@ class Worker:
             raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
         if self._port is not None:
             self._listening = asyncio.create_task(_end_stalled(self._port))
+        self._looking = asyncio.create_task(self._application.hang_ups.look())
         if self._parent is not None:
             self._watch = asyncio.create_task(self._stop_with(self._parent))
         self.journal.event("started", pid=os.getpid())
@@ -139,7 +141,7 @@ class Worker:
         self._ready()
 
     async def _stop(self) -> None:
-        for task in (self._watch, self._listening):
+        for task in (self._watch, self._listening, self._looking):
             if task is not None:
                 task.cancel()
         if self._ops is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any, Final, TypeVar, final
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
@@ -208,6 +208,7 @@ class Sessions:
                 pool_reset_on_return=None,
                 connect_args={"async_creator_fn": self._borrow},
             )
+            event.listen(self._engine, "handle_error", _stays)
         with self._engine.connect() as connection, connection.begin():
             # A commit of the handler expires nothing: what it has written, nobody else writes meanwhile.
             with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
@@ -217,3 +218,8 @@ class Sessions:
 
     async def _borrow(self) -> LentConnection:
         return self._lent
+
+
+def _stays(context: ExceptionContext) -> None:
+    """A connection that is lost is the pool's to close. SQLAlchemy would do it on an event loop of this thread."""
+    context.is_disconnect = False
