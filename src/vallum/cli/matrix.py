@@ -14,7 +14,7 @@ from vallum.authorise.matrix import MATRIX, Matrix, Right, matrix_of
 from vallum.authorise.matrix_difference import Difference, compare, read_matrix, told
 from vallum.authorise.matrix_words import SOME, fields_words, line_words
 from vallum.cli.given import App, AsJson, Data, settings_of
-from vallum.cli.output import show, table
+from vallum.cli.output import Lines, show, table
 from vallum.declare.checks_finding import refuse
 from vallum.declare.errors import DeclarationError
 from vallum.docs.matrix_page import matrix_page
@@ -104,5 +104,5 @@ def _tell(found: Matrix) -> None:
 
 
 def _row(columns: Sequence[str], right: Right) -> dict[str, object]:
-    rules = "\n".join(line_words(line, right) for line in right.rules)
+    rules = Lines(line_words(line, right) for line in right.rules)
     return dict(zip(columns, (*right.key, fields_words(right), rules), strict=True))

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, final
 
 import typer
 from rich import box
@@ -18,6 +18,13 @@ _C1: Final = re.compile(r"[\x7f-\x9f]")
 """Control characters that JSON does not escape, and some terminals carry out."""
 UNBOUNDED: Final = 100_000
 """Columns: what is read by a program is not folded at the width of a terminal."""
+
+
+@final
+class Lines(tuple[str, ...]):
+    """Texts that stand below each other in one cell of a table."""
+
+    __slots__ = ()
 
 
 def show(value: Any) -> None:
@@ -35,11 +42,15 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json:
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(_visible(_text(row[column]))) for column in columns))
+        grid.add_row(*(escape(_cell(row[column])) for column in columns))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=UNBOUNDED)
     console.print(grid)
+
+
+def _cell(value: Any) -> str:
+    return "\n".join(map(_visible, value)) if isinstance(value, Lines) else _visible(_text(value))
 
 
 def _visible(text: str) -> str:

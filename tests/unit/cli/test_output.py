@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from vallum.cli.output import show, table
+from vallum.cli.output import Lines, show, table
 
 HOSTILE = "a\x1b[2J\x1b]0;x\x07\r\nfake\x9b1m\u202e[red]é"
 """Clears the screen, sets a title, begins a line, colours by a C1 control, turns the direction, and is markup."""
@@ -17,6 +18,24 @@ def test_a_table_shows_control_characters_instead_of_sending_them(capsys: pytest
     table(["key"], [{"key": {"name": HOSTILE}}], as_json=False)
     *_, line = capsys.readouterr().out.splitlines()
     assert line.rstrip() == r"name=a\x1b[2J\x1b]0;x\x07\r\nfake\x9b1m\u202e[red]é"
+
+
+def test_lines_of_a_cell_stand_below_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each its own, with nothing carried out in it; in a terminal they fold at its width, elsewhere nowhere."""
+    rows = [{"rule": Lines(["allow " + "word " * 20, HOSTILE])}]
+    table(["rule"], rows, as_json=False)
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first.rstrip() == ("allow " + "word " * 20).rstrip()
+    assert second.startswith(r"a\x1b[2J")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    table(["rule"], rows, as_json=False)
+    folded = [re.sub(r"\x1b\[\d+m", "", line) for line in capsys.readouterr().out.splitlines()]
+    assert len(folded) > 5
+    assert max(map(len, folded)) <= 40
 
 
 def test_json_has_no_control_characters_either(capsys: pytest.CaptureFixture[str]) -> None:
