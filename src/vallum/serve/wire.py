@@ -110,9 +110,11 @@ class Service:
 
     async def stop(self) -> None:
         """Call the stoppers, write the counters and nonces, seal the audit, finish the queued writes, close."""
-        for stopper in self.api.stoppers:
-            await _called(stopper)
-        await self._close()
+        try:
+            for stopper in self.api.stoppers:
+                await _called(stopper)
+        finally:
+            await self._close()
 
     async def _close(self) -> None:
         await self.counters.stop()
