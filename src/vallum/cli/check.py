@@ -13,7 +13,8 @@ from vallum.cli.audit_shown import counted
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
 from vallum.cli.output import show
 from vallum.declare.app import API
-from vallum.declare.checks_finding import Finding, error
+from vallum.declare.checks_finding import Finding, error, warning
+from vallum.row_security.database import drifted
 from vallum.serve import posture
 from vallum.serve.checks import declared, stored
 from vallum.serve.database import dialect_of
@@ -22,6 +23,7 @@ from vallum.serve.load import load_api
 from vallum.serve.settings import Settings
 from vallum.store import migrations
 from vallum.store.errors import StoreError
+from vallum.store.ports import CommandDatabase
 from vallum.store.principals import check_plans, plans
 
 
@@ -67,9 +69,16 @@ def _database(api: API, settings: Settings) -> tuple[list[Finding], bool]:
                 database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
             )
             check_plans(database.read(plans(database.dialect)), api.plans)
-            return stored(api, database), True
+            return [*stored(api, database), *_row_security(api, database)], True
     except StoreError as fault:
         return [error(fault.identifier, fault.place, "The server would not start.", fault.mend)], False
+
+
+def _row_security(api: API, database: CommandDatabase) -> list[Finding]:
+    """Where `vallum rls apply` was called once: policies that are not those of the rules any more."""
+    drifts = database.look(drifted(api)) if database.dialect == "postgresql" else None
+    mend = "`vallum rls apply` makes them anew, `vallum rls remove` takes them away."
+    return [warning("rls-drift", drift.table, f"Row-level security: {drift.drift}.", mend) for drift in drifts or ()]
 
 
 def _tell(findings: list[Finding]) -> None:

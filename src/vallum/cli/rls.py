@@ -62,6 +62,8 @@ def check(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     api = _api(settings)
     with database_of(settings) as opened:
         drifts = opened.look(database.drifted(api))
+    if drifts is None:
+        drifts = [database.Drift("(all)", "there are no policies: `vallum rls apply` makes them")]
     table(("table", "drift"), [drift._asdict() for drift in drifts], as_json=as_json)
     if drifts:
         raise typer.Exit(1)

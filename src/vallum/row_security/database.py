@@ -12,8 +12,16 @@ from typing import Final, NamedTuple, final
 from vallum.crypto.digest import hex256
 from vallum.declare.app import API
 from vallum.row_security.identity import SCHEMA
-from vallum.row_security.install import OWNER_POLICY, POLICIES, Installation, installation, removal
-from vallum.row_security.role import installed_for, known, refuse_reader, refuse_role
+from vallum.row_security.install import Installation, installation, removal, tables_of
+from vallum.row_security.role import (
+    OUR_POLICIES,
+    installed_for,
+    known,
+    refuse_reader,
+    refuse_role,
+    refuse_tables,
+    views_among,
+)
 from vallum.store.ports import Script, Statement
 
 _TABLE: Final = f"""
@@ -50,13 +58,15 @@ def apply(api: API, role: str) -> Callable[[], Script[int]]:
         StoreError: a role that no policy holds.
         DeclarationError: a rule that cannot be a policy.
     """
-    wanted = installation(api, role)
-    digests = _digests(wanted)
+    names = tables_of(api)
 
     def script() -> Script[int]:
         yield Statement(_PATIENCE, ())
-        yield from refuse_role(role, list(digests))
+        yield from refuse_role(role, names)
+        yield from refuse_tables(names)
         yield from remove()
+        wanted = installation(api, role, (yield from views_among(names)))
+        digests = _digests(wanted)
         for statement in [*wanted.statements, _TABLE]:
             yield Statement(statement, ())
         yield from refuse_reader(role)
@@ -72,20 +82,22 @@ def remove() -> Script[str | None]:
     role = yield from installed_for()
     if role is None:
         return None
-    tables = [name for (name,) in (yield Statement(_UNDER, [[OWNER_POLICY, *POLICIES]]))]
+    tables = [name for (name,) in (yield Statement(_UNDER, [OUR_POLICIES]))]
     for statement in removal(tables, role if (yield from known(role)) else None):
         yield Statement(statement, ())
     return role
 
 
-def drifted(api: API) -> Callable[[], Script[list[Drift]]]:
-    """The tables whose policies are others than the rules say, in the order of the resources."""
+def drifted(api: API) -> Callable[[], Script[list[Drift] | None]]:
+    """The tables whose policies are others than the rules say, in the order of the resources; None where there are no
+    policies at all.
+    """
 
-    def script() -> Script[list[Drift]]:
+    def script() -> Script[list[Drift] | None]:
         role = yield from installed_for()
         if role is None:
-            return [Drift("(all)", "`vallum rls apply` has not been called on this database")]
-        wanted = _digests(installation(api, role))
+            return None
+        wanted = _digests(installation(api, role, (yield from views_among(tables_of(api)))))
         kept = {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_KEPT, ()))}
         present = yield from _catalogue([*wanted, *(name for name in kept if name not in wanted)])
         found: list[Drift] = []

@@ -8,8 +8,8 @@ every other role the tables are closed, the owner's other members among them (FO
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, final
 
 from sqlalchemy import Table
 
@@ -18,11 +18,9 @@ from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Resource
 from vallum.row_security.identity import FUNCTIONS, SCHEMA
 from vallum.row_security.policies import NOTHING, Policies
+from vallum.row_security.role import OUR_POLICIES
 from vallum.row_security.words import quoted_text, view_of
 from vallum.store.sql import quoted, table_sql
-
-OWNER_POLICY: Final = "vallum_owner"
-POLICIES: Final = ("vallum_select", "vallum_insert", "vallum_update", "vallum_delete")
 
 
 @final
@@ -43,11 +41,17 @@ class Installation(NamedTuple):
         return [*self.common, *(statement for each in self.tables.values() for statement in each)]
 
 
-def installation(api: API, role: str) -> Installation:
+def tables_of(api: API) -> list[str]:
+    """The tables of the resources, as SQL names them."""
+    return [table_sql(resource.table, "postgresql") for resource in api.resources.values()]
+
+
+def installation(api: API, role: str, views: Collection[str] = ()) -> Installation:
     """What puts the policies there.
 
     Args:
         role: of the database, the one that will be under the policies.
+        views: those of `tables_of` that are none. A view has no policies, so the role gets no right to it.
 
     Raises:
         DeclarationError: a rule that cannot be written as a policy, two resources on one table.
@@ -55,12 +59,9 @@ def installation(api: API, role: str) -> Installation:
     policies = Policies(api)
     named = quoted(role, "postgresql")
     tables = {
-        table_sql(_checked(policies.resources, resource), "postgresql"): [
-            *_opened(resource.table),
-            *_policies(policies, resource, named),
-            *_granted(policies, resource, named),
-        ]
+        name: [*_opened(name), *_policies(policies, resource, name, named), *_granted(policies, resource, name, named)]
         for resource in policies.resources
+        if (name := table_sql(_checked(policies.resources, resource), "postgresql")) not in views
     }
     return Installation([*_common(role), *_views(policies.resources, tables, named)], tables)
 
@@ -89,7 +90,7 @@ def removal(tables: Iterable[str], role: str | None) -> Iterator[str]:
         role: the one that was under the policies; None when it is gone.
     """
     for name in tables:
-        for policy in (OWNER_POLICY, *POLICIES):
+        for policy in OUR_POLICIES:
             yield f"DROP POLICY IF EXISTS {policy} ON {name}"
         yield f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY"
         yield f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"
@@ -104,32 +105,29 @@ def _checked(resources: Sequence[Resource], resource: Resource) -> Table:
     return resource.table
 
 
-def _opened(table: Table) -> Iterator[str]:
+def _opened(name: str) -> Iterator[str]:
     """Row-level security is on, and the owner's own policy lets it see every row."""
-    name = table_sql(table, "postgresql")
     yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY"
-    yield f"CREATE POLICY {OWNER_POLICY} ON {name} TO CURRENT_USER USING (TRUE) WITH CHECK (TRUE)"
+    yield f"CREATE POLICY {OUR_POLICIES[0]} ON {name} TO CURRENT_USER USING (TRUE) WITH CHECK (TRUE)"
 
 
-def _policies(policies: Policies, resource: Resource, role: str) -> Iterator[str]:
-    name = table_sql(resource.table, "postgresql")
+def _policies(policies: Policies, resource: Resource, name: str, role: str) -> Iterator[str]:
     bodies = {
         "SELECT": (policies.select(resource), None),
         "INSERT": (None, policies.insert(resource)),
         "UPDATE": (policies.update(resource), policies.updated(resource)),
         "DELETE": (policies.delete(resource), None),
     }
-    for policy, (command, (using, check)) in zip(POLICIES, bodies.items(), strict=True):
+    for policy, (command, (using, check)) in zip(OUR_POLICIES[1:], bodies.items(), strict=True):
         if NOTHING not in (using, check):  # without a policy nothing is allowed
             clauses = [f" USING ({using})"] if using is not None else []
             clauses += [f" WITH CHECK ({check})"] if check is not None else []
             yield f"CREATE POLICY {policy} ON {name} FOR {command} TO {role}{''.join(clauses)}"
 
 
-def _granted(policies: Policies, resource: Resource, role: str) -> Iterator[str]:
+def _granted(policies: Policies, resource: Resource, name: str, role: str) -> Iterator[str]:
     """The commands and columns that some rule opens to somebody; what no rule names, no caller reads or writes."""
-    name = table_sql(resource.table, "postgresql")
     yield f"REVOKE ALL ON {name} FROM {role}"
     columns = {
         "SELECT": policies.readable(resource),

@@ -10,6 +10,7 @@ from vallum.row_security.identity import SCHEMA
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement
 
+OUR_POLICIES: Final = ("vallum_owner", "vallum_select", "vallum_insert", "vallum_update", "vallum_delete")
 _POWERS: Final = {
     "rolsuper": "a superuser",
     "rolbypassrls": "BYPASSRLS",
@@ -32,9 +33,14 @@ _OWNED: Final = """
 SELECT c.oid::regclass::text FROM pg_class c
 WHERE c.oid = ANY (SELECT to_regclass(t) FROM unnest($2::text[]) t) AND pg_has_role($1::text, c.relowner, 'MEMBER')
 """
-_MINE: Final = """
-SELECT t, c.relkind::text, c.oid IS NOT NULL AND pg_has_role(c.relowner, 'USAGE') FROM unnest($1::text[]) t
-LEFT JOIN pg_class c ON c.oid = to_regclass(t)
+_TABLES: Final = """
+SELECT t, c.oid IS NOT NULL, pg_has_role(c.relowner, 'USAGE'),
+  EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname <> ALL ($2::text[])),
+  c.relrowsecurity AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid)
+FROM unnest($1::text[]) t LEFT JOIN pg_class c ON c.oid = to_regclass(t)
+"""
+_VIEWS: Final = """
+SELECT t FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t) WHERE c.relkind NOT IN ('r', 'p')
 """
 _MEMBER: Final = """
 SELECT 1 FROM pg_roles r WHERE r.rolname = current_user AND NOT r.rolsuper AND pg_has_role($1::text, 'USAGE')
@@ -46,7 +52,7 @@ def refuse_role(role: str, tables: list[str]) -> Script[None]:
     """Refuse a role that could see past the policies, or switch them off.
 
     Raises:
-        StoreError: `rls-role-unknown`, `rls-role`, `rls-owner`, `rls-table`.
+        StoreError: `rls-role-unknown`, `rls-role`, `rls-member`.
     """
     if not (yield from known(role)):
         mend = f"There is no such role: `CREATE ROLE {role} LOGIN` makes it."
@@ -57,14 +63,29 @@ def refuse_role(role: str, tables: list[str]) -> Script[None]:
     reasons += [f"it owns {name}" for (name,) in (yield Statement(_OWNED, [role, tables]))]
     if reasons:
         raise StoreError("rls-role", role, f"Policies would not hold for it: {'; '.join(reasons)}. Use a role without.")
-    for table, kind, mine in (yield Statement(_MINE, [tables])):
-        if kind not in ("r", "p"):
-            raise StoreError("rls-table", table, "Row-level security is for tables; this is a view, or missing.")
-        if not mine:
-            raise StoreError("rls-owner", table, "Only its owner can do that: connect as the owner.")
     if (yield Statement(_MEMBER, [role])):
         mend = f"The owner is a member of it and would be under its policies: `REVOKE {role} FROM CURRENT_USER`."
         raise StoreError("rls-member", role, mend)
+
+
+def refuse_tables(tables: list[str]) -> Script[None]:
+    """Refuse tables that are not there, not ours, or under policies of somebody else's, which would add to what is seen.
+
+    Raises:
+        StoreError: `rls-table`, `rls-owner`, `rls-policies`.
+    """
+    for table, exists, mine, others, closed in (yield Statement(_TABLES, [tables, OUR_POLICIES])):
+        if not exists:
+            raise StoreError("rls-table", table, "The database has no such table.")
+        if not mine:
+            raise StoreError("rls-owner", table, "Only its owner can do that: connect as the owner.")
+        if others or closed:
+            raise StoreError("rls-policies", table, "It has row-level security of its own; take that away before.")
+
+
+def views_among(tables: list[str]) -> Script[frozenset[str]]:
+    """Those that are no tables."""
+    return frozenset([name for (name,) in (yield Statement(_VIEWS, [tables]))])
 
 
 def refuse_reader(role: str) -> Script[None]:

@@ -103,6 +103,7 @@ def test_a_role_of_any_name(run: Run, place: Path) -> None:
 def test_drift_is_told(run: Run, place: Path) -> None:
     """Nothing applied, a policy changed by hand, a grant more, the table laid open."""
     assert "rls apply" in run("rls", "check").out
+    assert "rls-drift" not in run("check", "--dev").out
     for deed in (
         "ALTER POLICY vallum_select ON notes USING (TRUE)",
         "CREATE POLICY more ON notes USING (TRUE)",
@@ -114,6 +115,7 @@ def test_drift_is_told(run: Run, place: Path) -> None:
         asked(place, deed, user=OWNER)
         said = run("rls", "check", "--json")
         assert (said.code, [drift["table"] for drift in said.json()]) == (1, ["notes"]), deed
+        assert "rls-drift" in run("check", "--dev").out
         asked(place, "DROP POLICY IF EXISTS more ON notes", user=OWNER)
 
 
@@ -150,3 +152,15 @@ def test_who_does_not_own_the_tables_is_told(run: Run, place: Path) -> None:
     """Before anything is changed."""
     url = (place / "data" / stores.URL_FILE).read_text().replace(OWNER, READER)
     assert "rls-owner" in run("rls", "apply", "--role", ATTACKED, VALLUM_DATABASE=url).err
+
+
+def test_policies_of_somebody_else_are_not_added_to(run: Run, place: Path) -> None:
+    """They would show more than the rules do, or be taken away with ours."""
+    asked(place, "CREATE POLICY theirs ON notes USING (TRUE)", user=OWNER)
+    assert "rls-policies" in run("rls", "apply", "--role", READER).err
+    asked(place, "DROP POLICY theirs ON notes", user=OWNER)
+    asked(place, "ALTER TABLE notes ENABLE ROW LEVEL SECURITY", user=OWNER)
+    assert "rls-policies" in run("rls", "apply", "--role", READER).err
+    asked(place, "ALTER TABLE notes DISABLE ROW LEVEL SECURITY", user=OWNER)
+    assert run("rls", "apply", "--role", READER).code == 0
+    assert run("rls", "apply", "--role", READER).code == 0
