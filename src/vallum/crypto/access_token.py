@@ -10,10 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeGuard, final
+from typing import Final, final
 
 from vallum.crypto import jws, random
 from vallum.crypto.algorithms import SIGNING_ALGORITHMS
+from vallum.crypto.claims import is_name, name_in, time_in
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
 from vallum.crypto.signing_key import SigningKey
@@ -28,7 +29,6 @@ from vallum.defaults import (
 
 _TYPE: Final = "at+jwt"
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3: scope-token
-_LAST_SECOND: Final = 2**40  # of a NumericDate; beyond it arithmetic with floats loses seconds
 
 
 @final
@@ -75,10 +75,9 @@ def issue(
     Raises:
         ValueError: a value that `verify` would refuse.
     """
-    granted = sorted(checked_scopes(scopes))
     if not 0 < lifetime_seconds <= MAX_TOKEN_LIFETIME_SECONDS:
         raise ValueError(f"lifetime_seconds must be 1 to {MAX_TOKEN_LIFETIME_SECONDS}")
-    if not (issuer and audience and _is_name(subject) and _is_name(client_id)):
+    if not (issuer and audience and is_name(subject) and is_name(client_id)):
         raise ValueError(f"names have 1 to {MAX_CLAIM_CHARACTERS} printable characters")
     if auth_time is not None and not 0 <= auth_time <= now:
         raise ValueError("auth_time must not be after now")
@@ -92,8 +91,8 @@ def issue(
         "jti": random.token_bytes(16).hex(),
         "client_id": client_id,
     }
-    if granted:
-        claims["scope"] = " ".join(granted)
+    if granted := checked_scopes(scopes):
+        claims["scope"] = " ".join(sorted(granted))
     if auth_time is not None:
         claims["auth_time"] = math.floor(auth_time)
     token = jws.sign(claims, key, typ=_TYPE)
@@ -139,18 +138,24 @@ def verify(
     if claims.get("iss") != issuer:  # 2
         raise NotAuthentic("issuer")
     _check_audience(claims.get("aud"), audience)  # 3
-    subject, client_id, token_id = _name(claims, "sub"), _name(claims, "client_id"), _name(claims, "jti")  # 4
+    subject, client_id, token_id = name_in(claims, "sub"), name_in(claims, "client_id"), name_in(claims, "jti")  # 4
     scopes = _scopes(claims)
-    issued_at, expires_at = _time(claims, "iat"), _time(claims, "exp")  # 5
-    not_before = _time(claims, "nbf") if "nbf" in claims else issued_at
-    auth_time = _time(claims, "auth_time") if "auth_time" in claims else None
+    issued_at, expires_at, auth_time = _times(claims, now, leeway_seconds)  # 5 to 8
+    return AccessToken(subject, client_id, scopes, issued_at, expires_at, token_id, auth_time)
+
+
+def _times(claims: Mapping[str, object], now: float, leeway_seconds: float) -> tuple[float, float, float | None]:
+    """Steps 5 to 8 of :func:`verify`: `iat`, `exp` and `auth_time`."""
+    issued_at, expires_at = time_in(claims, "iat"), time_in(claims, "exp")  # 5
+    not_before = time_in(claims, "nbf") if "nbf" in claims else issued_at
+    auth_time = time_in(claims, "auth_time") if "auth_time" in claims else None
     if not 0 < expires_at - issued_at <= MAX_TOKEN_LIFETIME_SECONDS:  # 6
         raise NotAuthentic("lifetime")
     if max(issued_at, not_before, auth_time or 0) > now + leeway_seconds:  # 7
         raise NotAuthentic("not_yet_valid")
     if now >= expires_at + leeway_seconds:  # 8
         raise NotAuthentic("expired")
-    return AccessToken(subject, client_id, scopes, issued_at, expires_at, token_id, auth_time)
+    return issued_at, expires_at, auth_time
 
 
 def _check_audience(value: object, audience: str) -> None:
@@ -158,26 +163,6 @@ def _check_audience(value: object, audience: str) -> None:
     listed = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str) for item in listed) or audience not in listed:
         raise NotAuthentic("audience")
-
-
-def _is_name(value: object) -> TypeGuard[str]:
-    """Printable: without control characters (they forge log lines) and lone surrogates (they have no UTF-8)."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_CLAIM_CHARACTERS and value.isprintable()
-
-
-def _name(claims: Mapping[str, object], name: str) -> str:
-    value = claims.get(name)
-    if not _is_name(value):
-        raise NotAuthentic(f"claim_{name}")
-    return value
-
-
-def _time(claims: Mapping[str, object], name: str) -> float:
-    """RFC 7519 §2, NumericDate: a JSON number, fractions allowed; `true` is none although Python counts with it."""
-    value = claims.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_SECOND:
-        raise NotAuthentic(f"claim_{name}")
-    return value
 
 
 def checked_scopes(given: Iterable[str]) -> frozenset[str]:
