@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +11,13 @@ import typer
 
 from vallum import defaults
 from vallum.audit.operator import Deed
+from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of
 from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
-from vallum.cli.key import scopes_of, span
-from vallum.cli.output import show, table, time_text
-from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
+from vallum.cli.output import show
+from vallum.cli.user import Attributes, PlanName, Roles
 from vallum.crypto import client_secret
 from vallum.crypto.api_key import NewKey
 from vallum.crypto.public_key import read_public_key
-from vallum.declare.accounts import Account, checked_account
 from vallum.serve.load import load_api
 from vallum.store import clients, schema
 from vallum.store.clients import Credential
@@ -31,7 +29,6 @@ commands = typer.Typer(
 COLUMNS: Final = (
     *("client_id", "credential", "kind", "state", "roles", "plan", "scopes", "introspects", "created", "expires"),
 )
-TIMES: Final = ("created", "expires", "revoked")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account: `client_id`, and `sub` of its tokens.")]
 PublicKey = Annotated[
@@ -64,9 +61,7 @@ def add(
     """Make a client and print its secret, this once; or register its public key."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
-    account = checked_account(
-        api, Account(name, frozenset(role or ()), attributes_of(api, attr or ()), plan or "default")
-    )
+    account = account_of(api, name, role, attr, plan)
     scopes = scopes_of(scope or ())
     credential, made = credential_of(public_key)
     with database_of(settings) as database:
@@ -83,7 +78,7 @@ def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     now = time.time()
     with database_of(settings) as database:
         rows = [clients.described(row, now) for row in database.read(clients.all_clients(database.dialect))]
-    table(COLUMNS, [{**row, **{name: time_text(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
+    listed(COLUMNS, rows, as_json=as_json)
 
 
 @commands.command()
@@ -100,10 +95,10 @@ def rotate(
 ) -> None:
     """Make a further secret and print it, this once, or register a further key. Those before end with the overlap."""
     settings = settings_of(data=data, app=app)
-    overlap_seconds = 0 if overlap == "0" else span(overlap, "--overlap")
+    seconds = overlap_seconds(overlap)
     credential, made = credential_of(public_key)
     with database_of(settings) as database:
-        rotating = clients.rotate(name, credential, time.time(), database.dialect, overlap_seconds=overlap_seconds)
+        rotating = clients.rotate(name, credential, time.time(), database.dialect, overlap_seconds=seconds)
         done(database, lambda _: _deed("rotate", name, {"credential": credential.id}), rotating)
     _handed(name, credential, made, as_json=as_json)
 
@@ -144,7 +139,6 @@ def credential_of(public_key: Path | None) -> tuple[Credential, NewKey | None]:
 
 
 def _handed(name: str, credential: Credential, made: NewKey | None, *, as_json: bool) -> None:
-    """The secret alone on standard output, so that it can go straight into a file."""
     if as_json:
         secret: dict[str, Any] = {} if made is None else {"client_secret": made.text}
         show({"client_id": name, "credential": credential.id, **secret})
@@ -152,5 +146,4 @@ def _handed(name: str, credential: Credential, made: NewKey | None, *, as_json: 
     if made is None:
         typer.echo(f"{name} authenticates itself with the key {credential.id}.")
         return
-    typer.echo(made.text)
-    sys.stderr.write(f"The secret of {name}, shown this once.\n")
+    hand_over(made.text, f"The secret of {name}, shown this once.")

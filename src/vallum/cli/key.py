@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,13 +12,12 @@ import typer
 
 from vallum import defaults
 from vallum.audit.operator import Deed
+from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of, span
 from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
-from vallum.cli.output import show, table, time_text
-from vallum.cli.user import Attributes, PlanName, Roles, attributes_of
+from vallum.cli.output import show, time_text
+from vallum.cli.user import Attributes, PlanName, Roles
 from vallum.crypto import api_key
-from vallum.crypto.access_token import checked_scopes
 from vallum.crypto.api_key import NewKey
-from vallum.declare.accounts import Account, checked_account
 from vallum.serve.load import load_api
 from vallum.store import api_keys, schema
 from vallum.store.api_keys import Limits
@@ -30,9 +27,6 @@ commands = typer.Typer(
 )
 
 COLUMNS: Final = ("name", "key", "state", "roles", "plan", "scopes", "addresses", "created", "expires", "last_used")
-TIMES: Final = ("created", "expires", "revoked", "last_used")
-UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
-SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 NEVER: Final = "never"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account that the key stands for.")]
@@ -63,9 +57,7 @@ def add(
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     now, life = time.time(), None if expires == NEVER else span(expires, "--expires")
-    account = checked_account(
-        api, Account(name, frozenset(role or ()), attributes_of(api, attr or ()), plan or "default")
-    )
+    account = account_of(api, name, role, attr, plan)
     limits = Limits(scopes_of(scope or ()), networks_of(address or ()), None if life is None else int(now) + life)
     made = api_key.generate()
     with database_of(settings) as database:
@@ -82,7 +74,7 @@ def list_(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
     now = time.time()
     with database_of(settings) as database:
         rows = [api_keys.described(row, now) for row in database.read(api_keys.all_keys(database.dialect))]
-    table(COLUMNS, [{**row, **{name: time_text(row[name]) for name in TIMES}} for row in rows], as_json=as_json)
+    listed(COLUMNS, rows, as_json=as_json)
 
 
 @commands.command()
@@ -101,10 +93,10 @@ def rotate(
 ) -> None:
     """Make a further key with the same limits and print it, this once. The ones before it end with the overlap."""
     settings = settings_of(data=data, app=app)
-    overlap_seconds = 0 if overlap == "0" else span(overlap, "--overlap")
+    seconds = overlap_seconds(overlap)
     life = None if expires is None else span(expires, "--expires")
     made = api_key.generate()
-    rotating = partial(api_keys.rotate, overlap_seconds=overlap_seconds, life_seconds=life)
+    rotating = partial(api_keys.rotate, overlap_seconds=seconds, life_seconds=life)
     with database_of(settings) as database:
         script = rotating(name, made, time.time(), database.dialect)
         until = done(database, lambda until: _deed("rotate", name, [made.identifier], {"expires": until}), script)
@@ -141,18 +133,6 @@ def _deed(word: str, name: str, identifiers: Sequence[str], note: Mapping[str, o
     return Deed(f"key {word}", schema.api_key.name, {"principal": name}, note={"keys": identifiers, **note})
 
 
-def span(text: str, option: str) -> int:
-    """Seconds of `90m`, `12h` or `90d`.
-
-    Raises:
-        typer.BadParameter: another form.
-    """
-    match = SPAN.fullmatch(text)
-    if match is None:
-        raise typer.BadParameter("write 90m, 12h or 90d", param_hint=option)
-    return int(match[1]) * UNITS[match[2]]
-
-
 def networks_of(given: Sequence[str]) -> tuple[str, ...] | None:
     """The networks in their usual spelling; None when none is given.
 
@@ -170,25 +150,10 @@ def networks_of(given: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(sorted(map(str, networks))) or None
 
 
-def scopes_of(given: Sequence[str]) -> frozenset[str] | None:
-    """The scopes; None when none is given: the key is not limited by them.
-
-    Raises:
-        typer.BadParameter: they are not of the grammar.
-    """
-    try:
-        return checked_scopes(given) or None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--scope") from None
-
-
 def _handed(name: str, made: NewKey, expires: int | None, *, as_json: bool) -> None:
-    """The key alone on standard output, so that it can go straight into a file."""
     until = time_text(expires)
     if as_json:
         show({"name": name, "key": made.identifier, "api_key": made.text, "expires": until})
         return
-    typer.echo(made.text)
-    sys.stderr.write(
-        f"The key of {name}, shown this once. It is good {'for ever' if until is None else f'until {until}'}.\n"
-    )
+    good = "for ever" if until is None else f"until {until}"
+    hand_over(made.text, f"The key of {name}, shown this once. It is good {good}.")

@@ -6,7 +6,7 @@ What changes which keys are valid moves the account's epoch in the same transact
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, final
@@ -16,12 +16,12 @@ from vallum.crypto.api_key import NewKey
 from vallum.declare.accounts import Account
 from vallum.declare.dialect import DialectName
 from vallum.store import principals
+from vallum.store.credential import Read, parsed, state, text, words
 from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.sql import Param, each_dialect
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
-Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
 
 @final
@@ -126,7 +126,7 @@ def stored(row: Row) -> StoredKey:
     digest, scopes, networks, expires, revoked, disabled, *account = row
     return StoredKey(
         bytes.fromhex(digest),
-        None if scopes is None else frozenset(json.loads(scopes)),
+        words(scopes),
         None if networks is None else tuple(ip_network(network) for network in json.loads(networks)),
         expires,
         revoked,
@@ -142,19 +142,17 @@ def all_keys(dialect: DialectName) -> Statement:
 def described(row: Row, now: float) -> dict[str, Any]:
     """A key as it is shown. Times are Unix seconds."""
     name, identifier, created, expires, revoked, last_used, roles, scopes, networks, plan, disabled = row
-    over = expires is not None and now >= expires
-    state = "revoked" if revoked is not None else "expired" if over else "disabled" if disabled else "valid"
     return {
         "name": name,
         "key": identifier,
-        "state": state,
+        "state": state(expires, revoked, now, disabled=disabled),
         "created": created,
         "expires": expires,
         "revoked": revoked,
         "last_used": last_used,
         "roles": json.loads(roles),
-        "scopes": None if scopes is None else json.loads(scopes),
-        "addresses": None if networks is None else json.loads(networks),
+        "scopes": parsed(scopes),
+        "addresses": parsed(networks),
         "plan": plan,
     }
 
@@ -165,7 +163,7 @@ def add(account: Account, key: NewKey, limits: Limits, now: float, dialect: Dial
     Raises:
         StoreError: `account-exists`.
     """
-    values = _row(account.name, key, now, _json(limits.scopes), _json(limits.networks), limits.expires)
+    values = _row(account.name, key, now, text(limits.scopes), text(limits.networks), limits.expires)
 
     def script() -> Script[None]:
         yield from principals.add(account, "key", now, dialect)()
@@ -251,10 +249,6 @@ def _row(
         "created": int(now),
         "expires": expires,
     }
-
-
-def _json(words: Iterable[str] | None) -> str | None:
-    return None if words is None else json.dumps(sorted(words))
 
 
 def _unknown(name: str) -> StoreError:

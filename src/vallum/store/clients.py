@@ -6,7 +6,7 @@ A change of credentials voids no token; :func:`revoke` does, by the account's ep
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, final
 
@@ -14,11 +14,10 @@ from vallum.crypto.api_key import NewKey
 from vallum.declare.accounts import Account
 from vallum.declare.dialect import DialectName
 from vallum.store import principals
+from vallum.store.credential import Read, parsed, state, text, words
 from vallum.store.errors import StoreError
 from vallum.store.ports import Row, Script, Statement, Violation
 from vallum.store.sql import Param, each_dialect
-
-Read = Callable[[Statement], Awaitable[Sequence[Row]]]
 
 
 @final
@@ -150,7 +149,7 @@ def client(client_id: str, rows: Sequence[Row]) -> Client:
     scopes, introspects, disabled, *_ = rows[0]
     return Client(
         client_id,
-        None if scopes is None else frozenset(json.loads(scopes)),
+        words(scopes),
         bool(introspects),
         bool(disabled),
         tuple([_credential(*row[3:]) for row in rows]),
@@ -165,18 +164,16 @@ def all_clients(dialect: DialectName) -> Statement:
 def described(row: Row, now: float) -> dict[str, Any]:
     """A client's credential as it is shown. Times are Unix seconds."""
     name, identifier, digest, created, expires, revoked, roles, scopes, introspects, plan, disabled = row
-    over = expires is not None and now >= expires
-    state = "revoked" if revoked is not None else "expired" if over else "disabled" if disabled else "valid"
     return {
         "client_id": name,
         "credential": identifier,
         "kind": "key" if digest is None else "secret",
-        "state": state,
+        "state": state(expires, revoked, now, disabled=disabled),
         "created": created,
         "expires": expires,
         "revoked": revoked,
         "roles": json.loads(roles),
-        "scopes": None if scopes is None else json.loads(scopes),
+        "scopes": parsed(scopes),
         "introspects": bool(introspects),
         "plan": plan,
     }
@@ -198,7 +195,7 @@ def add(
     """
     values = {
         "client": account.name,
-        "scopes": None if scopes is None else json.dumps(sorted(scopes)),
+        "scopes": text(scopes),
         "introspects": int(introspects),
     }
 
