@@ -17,6 +17,7 @@ from vallum.audit.fault import Report
 from vallum.audit.operator import Deed, recorded
 from vallum.audit.seal import batch, newest
 from vallum.audit.verify import verify
+from vallum.crypto.signing_key import SigningKey
 from vallum.serve.files import KEYS_FOLDER
 from vallum.serve.keyring import cursor_secret, forget_cursor_secret, rotate
 from vallum.store import migrations, restored
@@ -86,11 +87,7 @@ def end_everything(
     database.write(migrations.migrate(database.dialect))
     public = keys.public_jwks(folder) if wanted.trusted is None else wanted.trusted
     report = database.look(lambda: verify(keys.key_set(public), wanted.checkpoints, dialect, now))
-    if not report.whole and not wanted.broken_audit:
-        mend = (
-            f"The audit is not as it was sealed: {report.faults[0].detail}. `--broken-audit` restores it all the same."
-        )
-        raise StoreError("audit-broken", report.faults[0].kind, mend)
+    _check(report, wanted)
     key = keys.make(folder, wanted.passphrase)
     forget_cursor_secret(folder)
     cursor_secret(folder)
@@ -105,9 +102,21 @@ def end_everything(
     facts = {**note, "audit_key": key.kid, "audit_faults": len(report.faults) + report.further}
     deed = Deed(COMMAND, principal.name, note={**facts, "void_credentials": wanted.void_credentials})
     accounts, voided = database.write(recorded(lambda _: deed, script, now, dialect))
-    trusted = keys.key_set(keys.public_jwks(folder))
+    _seal(database, place, key, now)
+    return Ended(accounts, voided, key.kid, report)
+
+
+def _check(report: Report, wanted: Wanted) -> None:
+    if report.whole or wanted.broken_audit:
+        return
+    mend = f"The audit is not as it was sealed: {report.faults[0].detail}. `--broken-audit` restores it all the same."
+    raise StoreError("audit-broken", report.faults[0].kind, mend)
+
+
+def _seal(database: CommandDatabase, place: Path, key: SigningKey, now: float) -> None:
+    """Everything under the new key; the checkpoint that was kept belongs to what was there before."""
+    dialect, trusted = database.dialect, keys.key_set(keys.public_jwks(place / KEYS_FOLDER))
     while database.write(lambda: batch(signer(key), trusted, now, dialect)):
         pass
     anchor.put_away(place, now)
     anchor.keep(place, database.write(lambda: newest(dialect)) or "")
-    return Ended(accounts, voided, key.kid, report)
