@@ -7,7 +7,7 @@ feeds it bad samples, so that a rule which stopped working goes red too.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,9 @@ TICKETS: Final = {
     "respond": "Reply",
 }
 """Stage → its ticket: a class in the stage's stage.py, or a union of the classes that it may return."""
+
+COPIES: Final = frozenset({"_replace", "_make", "__replace__"})
+"""A ticket is a named tuple: these copy one with other values, or make one past its constructor."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -156,6 +159,13 @@ def builds(tree: ast.Module, tickets: Mapping[str, str]) -> list[tuple[int, str]
     return _Builds(tree, tickets).found
 
 
+def copies(tree: ast.Module) -> Iterator[int]:
+    """Lines that copy a named tuple."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in COPIES:
+            yield node.lineno
+
+
 def test_every_stage_defines_its_ticket() -> None:
     """A stage.py without the ticket that the path expects of it would leave that ticket unguarded."""
     stages = {stage for stage in TICKETS if (PACKAGE / stage / "stage.py").exists()}
@@ -171,6 +181,13 @@ def test_only_a_stage_builds_its_own_ticket() -> None:
         others = {name: stage for name, stage in tickets.items() if stage != own}
         wrong += [f"{path.relative_to(PACKAGE)}:{line} {ticket}" for line, ticket in builds(_parse(path), others)]
     assert wrong == []
+
+
+def test_no_ticket_is_copied_with_other_values() -> None:
+    """`ticket._replace(rights=…)` would be a ticket that no stage gave, so the library has no such call."""
+    assert sorted(copies(ast.parse("def f(a): return a._replace(rights=1)\nmake = Authorised._make"))) == [1, 2]
+    found = [f"{p.relative_to(PACKAGE)}:{n}" for p in sorted(PACKAGE.rglob("*.py")) for n in copies(_parse(p))]
+    assert found == []
 
 
 @pytest.mark.parametrize(
