@@ -152,9 +152,10 @@ class Budget:
             left += charge
         else:
             tally.burst_at = burst_at
-            wait += before * burst.interval
         if not slows:
             tally.reduced_at = reduced_at
+        if before:  # it is the whole request that will come again
+            wait = conform(tally.burst_at, micros * burst.ticks, burst.interval, burst.tolerance, before + charge)[2]
         retry = max(burst.seconds(wait), 0 if slows else self._until_more(tally, short, second, pause))
         violated = () if allowed else short if flows else ("burst",) if slows else ("burst", *short)
         return Claim(allowed, self._policies, *self._standing(tally, cost, second, micros, left), retry, violated)
