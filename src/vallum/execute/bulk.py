@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from vallum import defaults
-from vallum.authorise.rights import Access
-from vallum.declare.resource import Resource
 from vallum.declare.route import Verb
 from vallum.execute import writes
 from vallum.execute.frame import Frame
@@ -33,34 +31,26 @@ from vallum.refusals import (
 from vallum.store.ports import Script, Violation
 from vallum.validate.bulk import BulkRow, within
 from vallum.validate.faults import LENGTH
-from vallum.validate.preconditions import EntityTags
+from vallum.validate.stage import BulkIntent
 
 OF_A_ROW: Final = frozenset({NOT_FOUND, FORBIDDEN, STALE, BODY_INVALID, STATE_FORBIDDEN, CONFLICT, IN_USE})
 """What a row is refused with; every other refusal is of the whole request."""
 TOO_MUCH: Final = Fault("", LENGTH, f"Its answer would take more than {defaults.PAGE_BYTES} bytes: send fewer rows.")
 
 
-def write(
-    frame: Frame,
-    verb: Verb,
-    resource: Resource,
-    access: Access,
-    rows: Sequence[BulkRow],
-    if_match: EntityTags | None,
-) -> Script[Result]:
+def write(frame: Frame, intent: BulkIntent) -> Script[Result]:
     """Write all rows, or none.
 
     Raises:
         Refusal: that of the first refused row, with the faults of every row that was refused.
-        Moved: the caller's epoch moved.
     """
     written: list[str | None] = []
     room = defaults.PAGE_BYTES
     first: Refusal | None = None
     faults: list[Fault] = []
-    for row in rows:
+    for row in intent.rows:
         try:
-            json = yield from _one(frame, verb, resource, access, row, if_match)
+            json = yield from _one(frame, intent, row)
         except Refusal as refusal:
             if refusal.reason not in OF_A_ROW:
                 raise
@@ -79,10 +69,9 @@ def write(
     return Result(_items(written))
 
 
-def _one(
-    frame: Frame, verb: Verb, resource: Resource, access: Access, row: BulkRow, if_match: EntityTags | None
-) -> Script[str | None]:
+def _one(frame: Frame, intent: BulkIntent, row: BulkRow) -> Script[str | None]:
     """One row, and its JSON where the caller may read it."""
+    resource, access, verb, if_match = intent.resource, intent.access, intent.authorised.verb, intent.if_match
     if verb is Verb.CREATE:
         return (yield from writes.create(frame, resource, access, row.values)).json
     if verb is Verb.REMOVE_MANY:

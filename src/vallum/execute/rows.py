@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Concatenate, ParamSpec, TypeVar, final
 
 from sqlalchemy import types
 
@@ -30,6 +30,9 @@ from vallum.execute.shape import (
 from vallum.refusals import NOT_FOUND, Refusal
 from vallum.store.ports import Row, Script, Value
 from vallum.store.sql import Part, Sql, all_of, quoted, render, sql
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @final
@@ -67,6 +70,18 @@ def check_epoch(frame: Frame) -> Script[None]:
     rows = yield prepared.bind(frame.values)
     if rows[0][0] != str(frame.principal.epoch):
         raise Moved
+
+
+def unmoved(
+    write: Callable[Concatenate[Frame, P], Script[T]], frame: Frame, *args: P.args, **kwargs: P.kwargs
+) -> Script[T]:
+    """The script `write(frame, …)`, for a caller whose epoch has not moved.
+
+    Raises:
+        Moved: it has.
+    """
+    yield from check_epoch(frame)
+    return (yield from write(frame, *args, **kwargs))
 
 
 def locate(

@@ -20,7 +20,7 @@ from vallum.execute.item import item_shape, item_statement, item_values
 from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.once import Result, once, result_of
 from vallum.execute.page import page_of, shape_of, values_of
-from vallum.execute.rows import key_parts, seen_of
+from vallum.execute.rows import key_parts, seen_of, unmoved
 from vallum.execute.service import service_call
 from vallum.execute.session import Ledger
 from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
@@ -145,15 +145,14 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         return Created(intent, key, result.json, result.tag, result.replayed)
     if isinstance(intent, ChangeIntent):
         row = await _at_once(at_once.change(frame, database.opaque, *intent[1:]), database)
-        seen = await database.write(lambda: writes.change(frame, *intent[1:])) if row is None else seen_of(row)
+        seen = await database.write(lambda: unmoved(writes.change, frame, *intent[1:])) if row is None else seen_of(row)
         return Changed(intent, seen.json, seen.tag)
     if isinstance(intent, RemoveIntent):
         if await _at_once(at_once.removal(frame, database.opaque, *intent[1:]), database) is None:
-            await database.write(lambda: writes.remove(frame, *intent[1:]))
+            await database.write(lambda: unmoved(writes.remove, frame, *intent[1:]))
         return Removed(intent)
     if isinstance(intent, BulkIntent):
-        verb = intent.authorised.verb
-        result = await _written(intent.idempotency, lambda: bulk.write(frame, verb, *intent[1:-1]), frame, execution)
+        result = await _written(intent.idempotency, lambda: unmoved(bulk.write, frame, intent), frame, execution)
     else:
         result = await _act(intent, frame, execution)
     return Returned(intent, result.json, result.tag, result.replayed)
@@ -238,7 +237,7 @@ async def _created(intent: CreateIntent, frame: Frame, execution: Execution) -> 
             return result_of(seen_of(row))
 
     def script() -> Script[Result]:
-        return result_of((yield from writes.create(frame, resource, access, values)))
+        return result_of((yield from unmoved(writes.create, frame, resource, access, values)))
 
     return await _written(key, script, frame, execution)
 

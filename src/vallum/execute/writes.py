@@ -1,4 +1,4 @@
-"""The scripts of create, change and remove. Each runs in one transaction; raising undoes all of it.
+"""The scripts of create, change and remove. Each runs in one transaction, behind :func:`rows.unmoved`; raising undoes all of it.
 
 The order of refusals is the contract: unreadable 404, not allowed 403, stale 412, faulty references 422, then the
 rule on the new state 403.
@@ -19,7 +19,7 @@ from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame, Values
 from vallum.execute.references import missing_references, refuse_orphans
-from vallum.execute.rows import Seen, check_epoch, locate, record, reread
+from vallum.execute.rows import Seen, locate, record, reread
 from vallum.execute.shape import KEY, column_name, key_condition, ordered, table_of, value_param
 from vallum.execute.violations import refusal_of
 from vallum.execute.written import (
@@ -45,9 +45,7 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
     Raises:
         Refusal: BODY_INVALID for a reference to no readable row, STATE_FORBIDDEN when no rule holds for the new row,
             CONFLICT and the like for violated constraints.
-        Moved: the caller's epoch moved.
     """
-    yield from check_epoch(frame)
     faults = yield from missing_references(frame, resource, body, {})
     if faults:
         raise Refusal(BODY_INVALID, faults=tuple(faults))
@@ -102,9 +100,7 @@ def change(
 
     Raises:
         Refusal: NOT_FOUND, FORBIDDEN, STALE, BODY_INVALID, STATE_FORBIDDEN, CONFLICT and the like, in this order.
-        Moved: the caller's epoch moved.
     """
-    yield from check_epoch(frame)
     values = frame.key_values(resource, key)
     names = tuple(name for name in resource.fields if name in body)
     raw = raw_fields(resource, names)
@@ -153,9 +149,7 @@ def remove(
 
     Raises:
         Refusal: NOT_FOUND, FORBIDDEN, STALE, IN_USE, in this order.
-        Moved: the caller's epoch moved.
     """
-    yield from check_epoch(frame)
     values = frame.key_values(resource, key)
     before = yield from locate(frame, resource, access, values)
     _permit(access, before.mask, ())
