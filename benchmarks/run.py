@@ -32,6 +32,7 @@ PARTS: Final[dict[str, Callable[[Bench], report.Section | None]]] = {
     "depth": depth.depth,
     "visibility": visibility.visibility,
 }
+WITHOUT_WRK: Final = {"visibility"}
 SECONDS: Final = 4
 ROUNDS: Final = 5
 CONNECTIONS: Final = 16
@@ -48,14 +49,17 @@ make bench drives the servers with wrk, which is not here. Install it and come a
 def main() -> int:
     """Measure, print, write; the exit code is 1 when a part failed. A goal that is missed is no failure."""
     given = _arguments()
-    if given.seconds and shutil.which("wrk") is None:
+    if given.seconds and set(given.parts) - WITHOUT_WRK and shutil.which("wrk") is None:
         sys.stderr.write(NO_WRK)
         return 2
     console = Console(stderr=True)
     found = conditions()
     if given.seconds and found["load_before"] > BUSY_LOAD:
         console.print(f"[yellow]The machine is busy (load {found['load_before']:.1f}): these numbers will not hold.")
-    sections, failures = _run(given, console)
+    try:
+        sections, failures = _run(given, console)
+    except KeyboardInterrupt:  # the servers were stopped on the way here
+        return 130
     found["load_after"] = os.getloadavg()[0]
     if given.seconds:
         _write(given.out, found, sections, failures)
