@@ -387,3 +387,5 @@ DEVELOPMENT_AUTHORITY_RENEW_DAYS: Final = 30
 """Likewise its authority, which must then be trusted again."""
 EXPIRY_WARNING_DAYS: Final = 14
 """`check` warns when a certificate ends before that; ACME clients renew at 30."""
+INDEXED_ROWS: Final = 1_000
+"""`check` asks for the index of a sort or filter on tables from this size on: below, all rows are a few pages of the disk."""

@@ -1,6 +1,7 @@
 """Models of a database that is there already: SQLAlchemy reads its tables over Vallum's own connection.
 
-`connected(lambda connection: Base.prepare(autoload_with=connection))`, with a Base of `automap_base()`.
+`connected(lambda connection: Base.prepare(autoload_with=connection, generate_relationship=related))`, with a Base of
+`automap_base()`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.ext.automap import generate_relationship
 from sqlalchemy.pool import NullPool
 
 from vallum.serve.database import address_of
@@ -40,6 +42,14 @@ def connected(work: Callable[[Connection], T]) -> T:
     # In a thread of its own: an application may be imported where an event loop is running.
     with ThreadPoolExecutor(1, thread_name_prefix="vallum-reflection") as thread:
         return thread.submit(asyncio.run, _on_postgresql(address, work)).result()
+
+
+def related(*arguments: Any, **options: Any) -> Any:
+    """For `generate_relationship` of automap: its relationships without the cascades that the ORM alone carries out, which
+    Vallum refuses (`model-cascade`). What the database does by ON DELETE stays.
+    """
+    kept = {name: value for name, value in options.items() if name not in {"cascade", "passive_deletes"}}
+    return generate_relationship(*arguments, **kept)
 
 
 def _on_sqlite(path: Path, work: Callable[[Connection], T]) -> T:

@@ -69,7 +69,7 @@ def _database(api: API, settings: Settings) -> tuple[list[Finding], bool]:
                 database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
             )
             check_plans(database.read(plans(database.dialect)), api.plans)
-            return [*stored(api, database), *_row_security(api, database)], True
+            return [*stored(api, database, lists=True), *_row_security(api, database)], True
     except StoreError as fault:
         return [error(fault.identifier, fault.place, "The server would not start.", fault.mend)], False
 

@@ -62,6 +62,13 @@ class Missing(NamedTuple):
     lists: bool
 
 
+def looks_up(rule: Rule, resource: Resource) -> bool:
+    """Whether an index could find the rule's rows; otherwise it is asked of one row after the other."""
+    lookups = _Lookups(resource.table)
+    _collect(rule.where, 0, lookups)
+    return bool(lookups.values or lookups.joins)
+
+
 def index_findings(resource: Resource, rules: Sequence[Rule], place: str, dialect: DialectName) -> list[Finding]:
     """A finding for each column that a rule needs an index on, as far as the models say; the message makes it."""
     return [finding(missing, dialect) for missing in missing_indexes(resource, rules, place, leads)]

@@ -39,7 +39,9 @@ def filter_sql(resource: Resource, shape: FilterShape, index: int, dialect: Dial
         return sql(value, " ", _members(field, slot, dialect))
     param = value_param(field, slot, dialect)
     if operator in COMPARISONS:
-        return sql(value, _collation(field, dialect), f" {COMPARISONS[operator]} ", param)
+        # What is equal is so by its bytes whatever the collation is: without one here, every index on the column serves.
+        collation = "" if operator in ("eq", "ne") else _collation(field, dialect)
+        return sql(value, collation, f" {COMPARISONS[operator]} ", param)
     if operator == "contains":
         return sql("instr(" if dialect == "sqlite" else "strpos(", value, ", ", param, ") > 0")
     if operator == "startswith" and dialect == "sqlite":

@@ -8,8 +8,9 @@ from vallum.authorise.checks import check
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding
 from vallum.declare.dialect import DialectName
-from vallum.serve.checks_indexes import index_findings, tables_of
-from vallum.serve.checks_tables import table_findings
+from vallum.serve.checks_indexes import index_findings, looked_into
+from vallum.serve.checks_lists import list_findings
+from vallum.serve.checks_tables import table_findings, taken_along
 from vallum.store.catalog import Relation, relation
 from vallum.store.ports import CommandDatabase, Script
 
@@ -19,16 +20,22 @@ def declared(api: API, dialect: DialectName) -> list[Finding]:
     return [finding for finding in check(api, dialect=dialect) if finding.identifier != "rule-index"]
 
 
-def stored(api: API, database: CommandDatabase) -> list[Finding]:
-    """What shows beside the database; only reads."""
+def stored(api: API, database: CommandDatabase, *, lists: bool = False) -> list[Finding]:
+    """What shows beside the database; only reads.
+
+    Args:
+        lists: the sorts and filters, too, which stop no start.
+    """
 
     def script() -> Script[list[Finding]]:
         relations: dict[Table, Relation | None] = {}
-        for table in sorted(tables_of(api), key=lambda table: table.key):
+        tables = {table for resource in api.resources.values() for table in (resource.table, *taken_along(resource))}
+        for table in sorted(tables | looked_into(api), key=lambda table: table.key):
             relations[table] = yield from relation(table, database.dialect)
         findings = table_findings(api, relations, database.dialect)
         if any(finding.severity == "error" for finding in findings):
             return findings  # a statement on what is not there, or not to be read, has no plan
-        return findings + (yield from index_findings(api, relations, database.dialect))
+        findings += yield from index_findings(api, relations, database.dialect)
+        return findings + (yield from list_findings(api, relations, database.dialect)) if lists else findings
 
     return database.look(script)

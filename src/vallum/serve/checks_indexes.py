@@ -13,21 +13,22 @@ from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, warning
 from vallum.declare.checks_index import Led, Missing, finding, missing_indexes
 from vallum.declare.dialect import DialectName
+from vallum.declare.model import leads
 from vallum.declare.policy import Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import Kind
 from vallum.execute.shape import key_condition, table_of
 from vallum.store.catalog import Relation
-from vallum.store.explained import Explained, explain, prepare
+from vallum.store.explained import explain, prepare
 from vallum.store.ports import Script
 from vallum.store.sql import Prepared, all_of, condition, render, sql
 
 Relations = Mapping[Table, Relation | None]
 
 
-def tables_of(api: API) -> set[Table]:
-    """Every table in which rows are looked up, by the declaration's rules or by their keys."""
-    found = {resource.table for resource in api.resources.values()}
+def looked_into(api: API) -> set[Table]:
+    """Every table in which the declaration's rules look rows up."""
+    found: set[Table] = set()
 
     def led(column: Column[Any]) -> bool:
         if isinstance(column.table, Table):
@@ -44,10 +45,10 @@ def index_findings(api: API, relations: Relations, dialect: DialectName) -> Scri
     yield from prepare(dialect)
     found: dict[str, Finding] = {}
     for resource, rules, place in _ruled(api):
-        for missing in missing_indexes(resource, rules, place, _led(relations)):
+        for missing in missing_indexes(resource, rules, place, _led(relations, dialect)):
             plan = yield from explain(_probe(resource, missing, dialect), dialect)
-            if _walked(missing, relations, plan):
-                told = _told(api, missing, relations, plan, dialect)
+            if plan.walks:
+                told = _told(api, missing, relations, dialect)
                 found.setdefault(told.mend, told)
     return list(found.values())
 
@@ -61,10 +62,11 @@ def _ruled(api: API) -> Iterator[tuple[Resource, Sequence[Rule], str]]:
                 yield route.resource, handler.rules, f"{method} {route.path}"
 
 
-def _led(relations: Relations) -> Led:
+def _led(relations: Relations, dialect: DialectName) -> Led:
     def led(column: Column[Any]) -> bool:
         relation = relations.get(column.table) if isinstance(column.table, Table) else None
-        return relation is not None and column.name in relation.led
+        # For SQLite a relation is written as its models know the indexes (`authorise.relations`).
+        return relation is not None and column.name in relation.led and (dialect != "sqlite" or leads(column))
 
     return led
 
@@ -82,24 +84,14 @@ def _probe(resource: Resource, missing: Missing, dialect: DialectName) -> Prepar
     return render(sql("SELECT 1 FROM ", table_of(resource, dialect), " WHERE ", all_of(terms)), dialect)
 
 
-def _walked(missing: Missing, relations: Relations, plan: Explained) -> bool:
-    # A plan does not name a view, but the tables behind it.
-    return bool(plan.walks) if _of_view(missing, relations) else str(missing.column.table.name) in plan.walks
-
-
-def _told(api: API, missing: Missing, relations: Relations, plan: Explained, dialect: DialectName) -> Finding:
-    if not _of_view(missing, relations):
+def _told(api: API, missing: Missing, relations: Relations, dialect: DialectName) -> Finding:
+    table, column = missing.column.table, missing.column.name
+    relation = relations.get(table) if isinstance(table, Table) else None
+    if relation is None or relation.kind == "table":
         return finding(missing, dialect, existing=api.existing_tables)
-    column = missing.column
     return warning(
         "rule-index",
         missing.place,
-        f"The view {column.table.name} walks {', '.join(sorted(plan.walks))} to find rows by {column.name}.",
-        f"Index the column behind {column.name} where the view can use it, or serve the table itself.",
+        f"The view {table.name} walks a table to find rows by {column}.",
+        f"Index the column behind {column} where the view can use it, or serve the table itself.",
     )
-
-
-def _of_view(missing: Missing, relations: Relations) -> bool:
-    table = missing.column.table
-    relation = relations.get(table) if isinstance(table, Table) else None
-    return relation is not None and relation.kind == "view"

@@ -10,6 +10,7 @@ from vallum.authorise.rights import granted_fields
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error, warning
 from vallum.declare.dialect import DialectName
+from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.declare.route import Kind
@@ -35,7 +36,7 @@ def table_findings(api: API, relations: Mapping[Table, Relation | None], dialect
         findings += _view(resource, relation, verbs)
         findings += _privileges(resource, relation, verbs, dialect)
         findings += _key(resource, relation, verbs)
-        findings += _followers(resource, relation, verbs)
+        findings += _followers(resource, relations)
     served = {resource.table for resource in api.resources.values()}
     for table, beside in relations.items():
         if table not in served:
@@ -160,16 +161,26 @@ def _key(resource: Resource, relation: Relation, verbs: Mapping[Verb, frozenset[
         yield warning("key-not-unique", place, message, f"{mend}.")
 
 
-def _followers(resource: Resource, relation: Relation, verbs: Mapping[Verb, frozenset[str]]) -> Iterator[Finding]:
-    if "DELETE" not in verbs:
-        return
-    known = {(table.schema, table.name) for table in resource.table.metadata.tables.values()}
-    known |= {(None, name) for _, name in known}
-    for schema, name in sorted(relation.followers - known, key=str):
-        where = name if schema is None else f"{schema}.{name}"
-        yield error(
-            "cascade-unknown",
-            f"{resource.path}, DELETE",
-            f"The database would take rows of {where} along, a table that the models do not know.",
-            f"Reflect {where} into the same MetaData, so that its rows are asked about; or do not allow DELETE.",
-        )
+def _followers(resource: Resource, relations: Mapping[Table, Relation | None]) -> Iterator[Finding]:
+    """Foreign keys that only the database knows, or knows to delete: a removal asks about those of the models."""
+    for table in taken_along(resource):
+        relation = relations.get(table)
+        known = {(other.schema, other.name) for other in (c.table for c in acting_on(table))}
+        known |= {(None, name) for _, name in known}
+        for schema, name in sorted((relation.followers if relation is not None else frozenset()) - known, key=str):
+            where = name if schema is None else f"{schema}.{name}"
+            yield error(
+                "cascade-unknown",
+                f"{resource.path}, DELETE",
+                f"Through {table.name} the database would take rows of {where} along, or change them, unknown to the models.",
+                f"Reflect {where} into the same MetaData, its foreign key with ondelete=, or do not allow DELETE.",
+            )
+
+
+def taken_along(resource: Resource) -> list[Table]:
+    """The table and those that the models let go with its rows, in turn; nothing where nobody may DELETE."""
+    deletes = any(rule.effect == "allow" for rule in resource.rules_on(Operation.DELETE))
+    found = [resource.table] if deletes and resource.soft_delete is None else []
+    for table in found:  # it grows
+        found += [t for t in dict.fromkeys(c.table for c in acting_on(table)) if t not in found]
+    return found

@@ -1,4 +1,4 @@
-"""How a database would run a statement: which tables it walks from end to end, and whether it sorts what it finds.
+"""How a database would run a statement: whether it walks a table from end to end, and whether it sorts what it finds.
 
 Nothing is run. PostgreSQL is asked for a plan that does not depend on values, and told to do without whatever competes
 with an index: what it walks even then, no index serves. So an empty table is judged like a full one.
@@ -20,11 +20,11 @@ class Explained(NamedTuple):
     """A plan.
 
     Attributes:
-        walks: names of the tables that are read from end to end; partitions by the table that they are part of.
+        walks: a table is read from end to end.
         sorts: rows are put in order after they were found.
     """
 
-    walks: frozenset[str]
+    walks: bool
     sorts: bool
 
 
@@ -43,42 +43,42 @@ def explain(prepared: Prepared, dialect: DialectName) -> Script[Explained]:
 
 # SQLite ----------------------------------------------------------------------------------------
 
-_SCAN: Final = re.compile(r"SCAN (?:TABLE )?(\S+)")
-_ALIAS: Final = re.compile(r"_\d+$")
-"""What SQLAlchemy puts behind the name of a table to make an alias."""
 _PART: Final = re.compile(r"USE TEMP B-TREE FOR (?:RIGHT|LAST)")
+"""Only what an index has left in disorder, among equal values of its own."""
 
 
 def _sqlite(prepared: Prepared) -> Script[Explained]:
     rows = yield Statement(f"EXPLAIN QUERY PLAN {prepared.text}", [None] * len(prepared.params))
     details = [str(row[3]) for row in rows]
-    scanned = {match[1] for detail in details if (match := _SCAN.match(detail))}
     sorts = any(detail.startswith("USE TEMP B-TREE FOR") and not _PART.match(detail) for detail in details)
-    return Explained(frozenset(scanned | {_ALIAS.sub("", name) for name in scanned}), sorts)
+    return Explained(any(detail.startswith("SCAN ") for detail in details), sorts)
 
 
 # PostgreSQL ------------------------------------------------------------------------------------
 
-_PARTITIONS: Final = Statement(
-    "SELECT c.relname::text, r.relname::text FROM pg_class c JOIN pg_class r ON r.oid = pg_partition_root(c.oid)"
-    " WHERE c.relispartition AND c.relkind IN ('r', 'p')",
-    (),
-)
 _NAME: Final = "vallum_explained"
+_FIRST: Final = """
+    SELECT x.relname::text, a.attname::text FROM pg_class x JOIN pg_index i ON i.indexrelid = x.oid
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE x.relname = ANY($1::text[])
+"""
 
 
 def _postgresql(prepared: Prepared) -> Script[Explained]:
-    roots = dict((yield _PARTITIONS))
-    arguments = ", ".join(["NULL"] * len(prepared.params))
     yield Statement(f"PREPARE {_NAME} AS {prepared.text}", ())
+    arguments = ", ".join(["NULL"] * len(prepared.params))
     call = f"{_NAME}({arguments})" if arguments else _NAME
     ((plan,),) = yield Statement(f"EXPLAIN (FORMAT JSON) EXECUTE {call}", ())
     yield Statement(f"DEALLOCATE {_NAME}", ())
     nodes = list(_nodes(plan[0]["Plan"]))
-    walks = {str(node["Relation Name"]) for node in nodes if _walks(node)}
-    return Explained(
-        frozenset(str(roots.get(name, name)) for name in walks), any(node["Node Type"] == "Sort" for node in nodes)
-    )
+    used = {str(node["Index Name"]): str(node.get("Index Cond", "")) for node in nodes if "Index Name" in node}
+    firsts = yield Statement(_FIRST, (list(used),))
+    whole = any(not _names(column, used[index]) for index, column in firsts if used[index])
+    return Explained(whole or any(map(_walks, nodes)), any(node["Node Type"] == "Sort" for node in nodes))
+
+
+def _names(column: str, condition: str) -> bool:
+    """An index whose first column is not asked for is read as a whole (or skipped through, from PostgreSQL 18 on)."""
+    return re.search(rf'(?<![\w"])"?{re.escape(column)}"?(?![\w"])', condition) is not None
 
 
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -88,6 +88,5 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _walks(node: Mapping[str, Any]) -> bool:
-    if "Relation Name" not in node or node["Node Type"] in {"Bitmap Heap Scan", "Tid Scan", "ModifyTable"}:
-        return False
-    return "Index Cond" not in node
+    """Of a bitmap it is the index below that has the condition."""
+    return "Relation Name" in node and node["Node Type"] != "Bitmap Heap Scan" and "Index Cond" not in node

@@ -16,6 +16,7 @@ from tests.existing.places import make, reflected
 from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, me
 from vallum.declare.checks_finding import Finding
+from vallum.reflection import related
 from vallum.serve.checks import declared, stored
 from vallum.serve.create import create_database
 from vallum.serve.database import command_database
@@ -146,6 +147,21 @@ def test_a_cascade_into_a_table_that_nobody_knows(house: Path) -> None:
         base = automap_base()
         base.metadata.reflect(connection, only=["order"], resolve_fks=True)
         base.prepare()
+        api = API("Trade", roles=["a"], existing_tables=True)
+        api.resource(base.classes["order"], allow("a", READ | DELETE))
+        return api
+
+    (cascade,) = found(house, build)
+    assert (cascade.identifier, "Order Details" in cascade.message) == ("cascade-unknown", True)
+
+
+@pytest.mark.stores("sqlite")
+def test_a_cascade_that_reflection_does_not_see(house: Path) -> None:
+    """SQLAlchemy reads no ON DELETE of SQLite that stands behind a column."""
+
+    def build(connection: Connection) -> API:
+        base = automap_base()
+        base.prepare(autoload_with=connection, generate_relationship=related)
         api = API("Trade", roles=["a"], existing_tables=True)
         api.resource(base.classes["order"], allow("a", READ | DELETE))
         return api
