@@ -3,6 +3,7 @@
 #   make demo           the School at https://localhost:8443   (PORT=… DATA=… DATABASE=postgresql://…)
 #   make test           every check that needs nothing but Python  (COVERAGE=1 measures branches too: twice the time)
 #   make test-postgres  every test of the path and of the School, on PostgreSQL instead of SQLite
+#   make differential   the same policies in memory and on both stores (CASES=20000 SEED=…)
 #   make system-test    what needs Debian packages (as root it installs them)
 #   make bench          throughput on this machine (PARTS=sqlite,postgres,peers,depth,visibility SECONDS=4 OUT=build/bench)
 #   make format         let ruff rewrite the code
@@ -113,6 +114,13 @@ test: lint
 .PHONY: test-postgres
 test-postgres: $(DEV) $(PROJECT)
 	TEST_STORES=postgresql $(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 $(PYTEST_ARGS) tests/path examples/school
+
+CASES ?= 20000
+SEED ?=
+
+.PHONY: differential
+differential: $(DEV) $(PROJECT)
+	DIFFERENTIAL_CASES=$(CASES) DIFFERENTIAL_SEED=$(SEED) $(BIN)/pytest -s $(PYTEST_ARGS) tests/property/test_differential.py
 
 .PHONY: format
 format: $(DEV)

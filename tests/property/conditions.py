@@ -9,6 +9,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from sqlalchemy import (
     Boolean,
+    Column,
     ColumnElement,
     Date,
     DateTime,
@@ -88,7 +89,9 @@ def _subquery(choose: Choices, related: Any, here: Any, depth: int) -> Condition
     found: Condition
     if choose.up_to(2):
         matching = and_(wanted, *(local == remote for local, remote in pairs))
-        found = choose.of(_SUBQUERIES)(other, matching, choose.of(INTEGERS))
+        number = _numeric(other)
+        makers = _SUBQUERIES if number is None else (*_SUBQUERIES, *_AGGREGATES)
+        found = choose.of(makers)(other, matching, number, choose.of(INTEGERS))
     else:
         found = choose.of(_MEMBERS)(pairs[0][0], select(pairs[0][1]).where(wanted))
     return found
@@ -100,24 +103,28 @@ def key_of(model: type[Any], column: Any) -> str:
 
 
 def _numeric(entity: Any) -> Any:
-    """A number of every model; NULL in some rows of some."""
-    names = ("priority", "paid", "budget", "rate", "organisation_id")
-    return getattr(entity, next(name for name in names if hasattr(entity, name)))
+    """A number of the model, one that may be NULL if there is such; None where there is none."""
+    columns = [c for c in inspect(entity).mapper.columns if isinstance(c, Column) and isinstance(c.type, _NUMBERS)]
+    found = sorted(columns, key=lambda column: not column.nullable)
+    return getattr(entity, key_of(inspect(entity).mapper.class_, found[0])) if found else None
 
 
+_NUMBERS: Final = (Integer, Numeric)
 _MEMBERS: Final[Sequence[Callable[[Any, Any], Any]]] = (
     lambda local, members: local.in_(members),
     lambda local, members: local.not_in(members),
 )
-_SUBQUERIES: Final[Sequence[Callable[[Any, Condition, int], Any]]] = (
-    lambda _, matching, __: exists().where(matching),
-    lambda other, matching, _: ~exists(select(other).where(matching)),
-    lambda other, matching, n: _scalar(other, matching, func.count()) > n,
-    lambda other, matching, n: _scalar(other, matching, func.count(_numeric(other))) == n,
-    lambda other, matching, n: _scalar(other, matching, func.count(distinct(_numeric(other)))) <= n,
-    lambda other, matching, n: _scalar(other, matching, func.min(_numeric(other))) < n,
-    lambda other, matching, n: _scalar(other, matching, func.max(_numeric(other))) >= n,
-    lambda other, matching, n: _scalar(other, matching, func.coalesce(func.sum(_numeric(other)), 0)) > n,
+_SUBQUERIES: Final[Sequence[Callable[[Any, Condition, Any, int], Any]]] = (
+    lambda _, matching, __, ___: exists().where(matching),
+    lambda other, matching, _, __: ~exists(select(other).where(matching)),
+    lambda other, matching, _, n: _scalar(other, matching, func.count()) > n,
+)
+_AGGREGATES: Final[Sequence[Callable[[Any, Condition, Any, int], Any]]] = (
+    lambda other, matching, number, n: _scalar(other, matching, func.count(number)) == n,
+    lambda other, matching, number, n: _scalar(other, matching, func.count(distinct(number))) <= n,
+    lambda other, matching, number, n: _scalar(other, matching, func.min(number)) < n,
+    lambda other, matching, number, n: _scalar(other, matching, func.max(number)) >= n,
+    lambda other, matching, number, n: _scalar(other, matching, func.coalesce(func.sum(number), 0)) > n,
 )
 
 

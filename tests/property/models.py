@@ -6,7 +6,7 @@ Values come from small pools, so that conditions are often true, often false and
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     Enum,
     Integer,
+    MetaData,
     Numeric,
     String,
     Table,
@@ -32,10 +33,10 @@ Tables = dict[Table, list[dict[str, Any]]]
 
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TEXTS: Final = ("", "a", "A", "ab", "aB", "ä", "Ä", "50%", "a_b", "x/y", "anna")
-UUIDS: Final = tuple(uuid.UUID(int=n << 96 | n) for n in range(1, 5))
+UUIDS: Final = tuple(uuid.UUID(int=n << 96 | n) for n in range(1, 7))
 INTEGERS: Final = (-1, 0, 1, 2, 3, 5)
-PRIORITIES: Final = (1, 2, 3, 5)
-"""Those that the table's check lets pass."""
+_OWN: Final[Mapping[str, tuple[int, ...]]] = {"priority": (1, 2, 3, 5), "organisation_id": (1, 1, 2)}
+"""By the column's name: what the table's check lets pass, tenants that callers belong to."""
 NUMBERS: Final = tuple(Decimal(n) / 4 for n in (-3, 0, 1, 4, 7, 400))
 """Quarters: exact in decimal and in binary, because SQLite calculates in binary."""
 DATES: Final = (date(2025, 12, 31), date(2026, 3, 1), date(2026, 3, 2))
@@ -88,16 +89,17 @@ def choices(size: int) -> st.SearchStrategy[Choices]:
 
 def tables(max_rows: int = 4) -> st.SearchStrategy[Tables]:
     """Rows of all tables; foreign keys point to rows that exist, or nowhere where NULL may stand."""
-    return choices(320).map(lambda choose: _tables(choose, max_rows))
+    return choices(320).map(lambda choose: rows_of(choose, Base.metadata, max_rows))
 
 
-def _tables(choose: Choices, max_rows: int) -> Tables:
+def rows_of(choose: Choices, metadata: MetaData, max_rows: int, min_rows: int = 0) -> Tables:
+    """Rows of all tables of an application."""
     drawn: Tables = {}
-    for table in Base.metadata.sorted_tables:
+    for table in metadata.sorted_tables:
         drawn[table] = rows = []
         keys: set[tuple[Any, ...]] = set()
-        for number in range(choose.up_to(max_rows)):
-            row = _row(choose, table, drawn, number)
+        for number in range(min_rows + choose.up_to(max_rows - min_rows)):
+            row = row_of(choose, table, drawn, number)
             key = tuple(row[column.key] for column in table.primary_key) if row else ()
             if row and key not in keys:
                 keys.add(key)
@@ -105,8 +107,8 @@ def _tables(choose: Choices, max_rows: int) -> Tables:
     return drawn
 
 
-def _row(choose: Choices, table: Table, drawn: Tables, number: int) -> dict[str, Any]:
-    """A row, or an empty one when a parent that it needs does not exist."""
+def row_of(choose: Choices, table: Table, drawn: Tables, number: int) -> dict[str, Any]:
+    """A row, or an empty one when a parent that it needs does not exist. Another number, another key."""
     row: dict[str, Any] = {}
     for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.column_keys)):
         optional = all(element.parent.nullable for element in constraint.elements)
@@ -119,7 +121,7 @@ def _row(choose: Choices, table: Table, drawn: Tables, number: int) -> dict[str,
     for column in table.columns:
         if column.key in row:
             continue
-        values = PRIORITIES if column.name == "priority" else pool(column.type)
+        values = pool(column.type) if column.primary_key else _OWN.get(column.name, pool(column.type))
         if column.unique:
             row[column.key] = choose.of((TEXTS[number], None)) if column.nullable else TEXTS[number]
         elif column.primary_key:

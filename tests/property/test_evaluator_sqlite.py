@@ -59,7 +59,7 @@ def questions() -> st.SearchStrategy[tuple[type[Any], Condition]]:
     return models().flatmap(lambda model: st.tuples(st.just(model), conditions(model)))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(rows=tables(), asked=st.lists(questions(), min_size=2, max_size=4), caller=callers())
 def test_the_evaluator_and_sqlite_agree(
     connection: Connection, rows: Tables, asked: list[tuple[type[Any], Condition]], caller: CallerValues

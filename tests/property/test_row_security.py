@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,11 +14,13 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from tests.general.models import Base
 from tests.native import MAKE_ROLE, Native, driver_value, key_of, native
-from tests.property.models import NOW, Choices, Tables, callers, models, pool, tables
-from tests.property.test_rules import ATTRIBUTES, FACTS, ROLES, drawn_rules
+from tests.property.conditions import condition
+from tests.property.models import NOW, ROLES, Choices, Tables, callers, models, pool, tables
+from tests.property.policies import ATTRIBUTES
 
 from tests import stores
-from vallum import API, READ, me
+from vallum import ANYONE, API, READ, Rule, allow, deny, me
+from vallum.authorise.conditions import RequestFacts
 from vallum.authorise.evaluator import CallerValues, Evaluator
 from vallum.authorise.evaluator_decide import Question, decide, fields_of, is_about
 from vallum.declare.model import acting_on
@@ -28,6 +30,7 @@ from vallum.store.sql import cast, quoted
 from vallum.store.sql_dialects import DIALECTS
 
 Row = Mapping[str, Any]
+FACTS = RequestFacts("token", None, None, "192.0.2.1", NOW.timestamp())
 OWNER = "vallum_test_owner"
 MAKE_OWNER = MAKE_ROLE.replace("vallum_test_reader", OWNER)
 
@@ -89,6 +92,20 @@ async def fill(connection: Any, rows: Tables) -> None:
             f"INSERT INTO {table.name} ({names}) VALUES ({marks})",
             [[driver_value(column, row[column.key]) for column in columns] for row in listed],
         )
+
+
+def drawn_rules(choose: Choices, model: type[Any], names: Sequence[str], operation: Operation) -> list[Rule]:
+    """One to four rules of any kind on the model."""
+    rules = []
+    for number in range(choose.up_to(3) + 1):
+        roles = choose.of((ANYONE, ("a", "ab", "anna"), ("a", "ab"), "a", "anna"))
+        # The first rule opens many rows, so that the others have something to take away or to mask.
+        open_first = number == 0 and choose.up_to(2)
+        where = None if open_first or choose.up_to(3) == 0 else condition(choose, model, model, choose.up_to(2))
+        fields = None if choose.up_to(2) else [name for name in names if choose.up_to(1)]
+        make = deny if number and choose.up_to(2) == 0 else allow
+        rules.append(make(roles, operation, where=where, fields=fields or None))
+    return rules
 
 
 class World:

@@ -81,7 +81,13 @@ class Question:
 
 
 def decide(
-    rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, *, after: Row | None = None
+    rules: Sequence[Rule],
+    operation: Operation | None,
+    question: Question,
+    row: Row,
+    *,
+    after: Row | None = None,
+    then: Question | None = None,
 ) -> Decision:
     """What the caller may do with `row`.
 
@@ -91,29 +97,33 @@ def decide(
         question: the caller, the request and the resource.
         row: by column key: the present one, or the new one of a CREATE.
         after: the row as an UPDATE would leave it; without it, only the state before is judged.
+        then: the same question when the tables are as the UPDATE leaves them, for rules that read other rows of its table.
 
     Raises:
         UnsupportedExpression: a rule that the evaluator does not know.
     """
-    readable = granted(question.resource.rules, Operation.READ, question, [row])
+    readable = granted(question.resource.rules, Operation.READ, [(question, row)])
     if operation is Operation.READ:
         fields = readable
     elif readable is None and operation in (Operation.UPDATE, Operation.DELETE):
         fields = None
     else:
-        fields = granted(rules, operation, question, [row] if after is None else [row, after])
+        states = [(question, row)] if after is None else [(question, row), (then or question, after)]
+        fields = granted(rules, operation, states)
     return Decision(readable is not None, fields is not None, fields or frozenset())
 
 
 def granted(
-    rules: Sequence[Rule], operation: Operation | None, question: Question, states: Sequence[Row]
+    rules: Sequence[Rule], operation: Operation | None, states: Sequence[tuple[Question, Row]]
 ) -> frozenset[str] | None:
     """The fields granted on a row in all its `states`; None when the operation is not allowed at all."""
-    if not all(question.exists(state) for state in states):
+    question = states[0][0]
+    if not all(asked.exists(row) for asked, row in states):
         return None
     mine = [rule for rule in rules if is_about(rule, operation) and question.concerns(rule)]
-    allows = [r for r in mine if r.effect == "allow" and all(question.applies(r, operation, state) for state in states)]
-    denies = [r for r in mine if r.effect == "deny" and any(question.applies(r, operation, state) for state in states)]
+    truths = {rule: [asked.applies(rule, operation, row) for asked, row in states] for rule in mine}
+    allows = [rule for rule, found in truths.items() if rule.effect == "allow" and all(found)]
+    denies = [rule for rule, found in truths.items() if rule.effect == "deny" and any(found)]
     if not allows or any(rule.fields is None for rule in denies):
         return None
     named = {name for rule in allows for name in fields_of(question.resource, rule, operation)}

@@ -16,6 +16,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter, True_
 
 from vallum.authorise.relations import prefer_in
+from vallum.authorise.united import Uncompiled, needed
 from vallum.declare.app import API
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
@@ -206,7 +207,7 @@ class Rights:
         if not isinstance(rule.where, True_):
             where = prefer_in(rule.where, resource.table) if self.dialect == "sqlite" else rule.where
             parts.insert(0, self._condition(resource, where))
-        return Uncompiled(all_of(parts), fields, not parts, isinstance(rule.where, True_), rule.set)
+        return Uncompiled(rule.where, all_of(parts), fields, not parts, isinstance(rule.where, True_), rule.set)
 
     def _condition(self, resource: Resource, expression: ColumnElement[Any]) -> Sql:
         return condition(expression, resource.table, self.dialect, self.roles, self.words)
@@ -248,31 +249,6 @@ def granted_fields(resource: Resource, rule: Rule, operation: Operation | None) 
         # A key that the database makes is not the client's to choose, unless a rule names it.
         writable -= {name for name in resource.key if resource.fields[name].generated}
     return frozenset(writable if rule.fields is None else writable & set(rule.fields))
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Uncompiled:
-    """A grant before it has a bit; a `free` one adds nothing to what every grant demands, which is tenant, soft delete
-    and denies.
-    """
-
-    where: Sql
-    fields: frozenset[str]
-    always: bool
-    free: bool
-    written: Mapping[str, ColumnElement[Any]]
-
-
-def needed(grants: list[Uncompiled]) -> list[Uncompiled]:
-    """One grant for each distinct condition, and none that a free one makes superfluous."""
-    united: dict[Sql, Uncompiled] = {}
-    for grant in grants:
-        same = united.get(grant.where)
-        fields = grant.fields if same is None else grant.fields | same.fields
-        united[grant.where] = Uncompiled(grant.where, fields, grant.always, grant.free, grant.written)
-    everywhere = next((g for g in united.values() if g.free), None)
-    return [g for g in united.values() if g is everywhere or everywhere is None or not g.fields <= everywhere.fields]
 
 
 def _access(resource: Resource, grants: list[Uncompiled], denies: list[tuple[Sql, frozenset[str]]]) -> Access:

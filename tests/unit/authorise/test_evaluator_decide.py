@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 from tests.general.app import api, number
 from tests.general.models import Comment, Invoice, Organisation, Person, Project, Stage, Tag, Task
 from tests.general.rows import sample_rows
@@ -157,6 +159,23 @@ def test_update_needs_one_rule_before_and_after() -> None:
     assert decided("mia", UPDATE, Task, free, after=taken).fields == {"title", "priority", "assignee_id"}
     elsewhere = {**task, "project_id": number(23), "assignee_id": None}
     assert not decided("mia", UPDATE, Task, task, after=elsewhere).allowed
+
+
+def test_a_state_is_judged_among_the_rows_of_its_time() -> None:
+    """A rule that reads the other rows of the table sees before what was there, and after what the change leaves."""
+    other = aliased(Task)
+    namesakes = select(func.count()).select_from(other).where(other.title == Task.title).scalar_subquery()
+    rules = [allow("manager", READ), allow("manager", UPDATE, where=namesakes == 1)]
+    task = {**row_of(Task, 31), "title": "like no other"}
+    renamed = {**task, "title": "like none before"}
+    before, then = (_with(_among("mona", [row_of(Task, 30), row]), rules) for row in (task, renamed))
+    assert decide(rules, UPDATE, before, task, after=renamed, then=then).allowed
+    assert not decide(rules, UPDATE, before, task, after=renamed).allowed
+
+
+def _among(name: str, tasks: list[dict[str, Any]]) -> Question:
+    resource = api.resources[Task]
+    return Question(Evaluator({**sample_rows(), resource.table: tasks}, caller_of(name), NOW), resource, FACTS)
 
 
 def test_update_into_another_tenant_or_into_deletion() -> None:

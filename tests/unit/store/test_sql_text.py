@@ -63,10 +63,12 @@ def text_of(fragment: Sql) -> str:
         (func.upper(Word.text) == "A", 'upper((words.text COLLATE "C")) = ?::VARCHAR'),
         (Word.number < 3, "words.number < ?::INTEGER"),
         (Word.text == "a", "words.text = ?::VARCHAR"),
+        # Of no type of its own it would be text, which is compared with text only.
+        (Word.number.in_([]), "words.number IN (SELECT CAST(NULL AS INTEGER) WHERE 1 = 0)"),
     ],
 )
 def test_rules(expression: ColumnElement[Any], text: str) -> None:
-    """Order, ranges and case; equality needs none, numbers neither."""
+    """Order, ranges and case; equality needs none, numbers neither. A set of nothing has the type of its column."""
     assert text_of(condition(expression, Word.__table__, "postgresql")) == text  # type: ignore[arg-type]
 
 
