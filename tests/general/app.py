@@ -82,6 +82,7 @@ api.resource(
     allow("member", READ, where=Membership.person.has(own)),
     allow("member", READ, where=Membership.project.has(in_project), fields=["project_id", "person_id"]),
     allow("manager", CREATE | READ | UPDATE | DELETE),
+    bulk=50,
 )
 
 api.resource(
@@ -103,6 +104,7 @@ api.resource(
     filters=["title", "done", "priority", "due", "project_id"],
     sorts=["title", "priority", "due"],
     cost={"list": 2},
+    bulk=50,
 )
 
 api.resource(
@@ -111,6 +113,7 @@ api.resource(
     allow("manager", CREATE | READ | UPDATE | DELETE),
     filters=["name"],
     sorts=["name"],
+    bulk=50,
 )
 
 api.resource(
@@ -145,6 +148,7 @@ api.resource(
     filters=["currency", "amount", "issued"],
     sorts=["amount", "issued"],
     cascade=[Line],
+    bulk=50,
 )
 
 api.resource(

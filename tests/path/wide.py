@@ -102,6 +102,7 @@ api.resource(
     allow("admin", READ),
     filters=[*FILTERED, "secret"],
     sorts=[name for name in FILTERED if name not in {"doc", "blob"}] + ["secret"],
+    bulk=50,
 )
 
 
