@@ -126,7 +126,7 @@ def removed_rows(resource: Resource, query: str) -> tuple[BulkRow, ...]:
             faults.append(Fault(given.pointer, "repeated", "This part of the key is given more than once."))
     if not faults:
         faults += [
-            Fault(f"#query/{name}", "required", "Each part of the key is named.")
+            Fault(f"#query/{name}", "required", "Each part of the key is named: key=… or key[in]=…")
             for name in resource.key
             if name not in named
         ]

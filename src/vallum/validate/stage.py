@@ -203,7 +203,7 @@ async def _many(authorised: Authorised, resource: Resource, access: Access, vali
     else:
         reject_query(request.query)
         if tags is None:
-            raise Refusal(PRECONDITION_REQUIRED)
+            raise Refusal(PRECONDITION_REQUIRED, "Send If-Match with the ETag of every row, commas between, or *.")
         body, _ = await _json(authorised)
         rows = changed_rows(validation.models, resource, access, body)
     return BulkIntent(_paid(authorised, len(rows), validation), resource, access, rows, tags, None)
