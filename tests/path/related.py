@@ -2,7 +2,7 @@
 
 Who there is: `hal` is the head of school 1 and reads everything there, `hugo` that of school 2. `tess` teaches and reads by
 several rules with different fields. `cleo` is a clerk who does not see by what rows are related. `finn` reads pupils and
-nothing else. `grete` reads pupils and those grades that are public.
+nothing else. `grete` reads pupils and the best grades. `carl` reads names and rooms, and no keys.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ class Pupil(Base):
     best: Mapped[list[Grade]] = relationship(
         primaryjoin="and_(Pupil.id == Grade.pupil_id, Grade.value == 6)", viewonly=True
     )
+    odd: Mapped[list[Grade]] = relationship(
+        primaryjoin="and_(Pupil.id == Grade.pupil_id, Grade.value == Grade.year)", viewonly=True
+    )
+    later: Mapped[list[Grade]] = relationship(primaryjoin="Pupil.id < foreign(Grade.pupil_id)", viewonly=True)
+    mates: Mapped[list[Pupil]] = relationship(
+        primaryjoin="Pupil.room_id == foreign(remote(Pupil.room_id))", viewonly=True
+    )
     clubs: Mapped[list[Club]] = relationship(secondary="memberships", viewonly=True)
     prizes: Mapped[list[Club]] = relationship(secondary=badges, viewonly=True)
 
@@ -126,7 +133,7 @@ class Membership(Base):
 
 api: Final = API(
     "Related",
-    roles=["head", "teacher", "clerk", "looker", "grader"],
+    roles=["head", "teacher", "clerk", "looker", "grader", "caller"],
     attributes={"school": int},
     tenant=("school_id", me.attr["school"]),
     plans={"default": Plan(burst="100000/s"), "counted": Plan(burst="100/s", hour=1000)},
@@ -148,6 +155,7 @@ api.resource(
     allow("teacher", READ, where=Pupil.name.startswith("B"), fields=["id", "name", "notes"]),
     allow("clerk", READ, fields=["id", "name", "friend_id"]),
     allow(["looker", "grader"], READ, fields=["id", "name", "room_id", "friend_id"]),
+    allow("caller", READ, fields=["name", "room_id"]),
     filters=["room_id", "name", "friend_id"],
     sorts=["name"],
     soft_delete=Pupil.deleted_at,
@@ -169,13 +177,15 @@ api.resource(
 )
 api.resource(
     Club,
-    allow(["head", "teacher", "grader"], READ, where=Club.secret.is_(False)),
+    allow(["head", "teacher", "grader", "clerk"], READ, where=Club.secret.is_(False)),
     allow("head", READ, where=Club.secret.is_(True), fields=["id", "name"]),
 )
 api.resource(
     Membership,
     allow("head", READ),
     allow("teacher", READ, where=Membership.quiet.is_(False)),
+    # That somebody is in a club is no secret, in which one is.
+    allow("teacher", READ, where=Membership.quiet.is_(True), fields=["pupil_id"]),
     allow("clerk", READ, fields=["club_id"]),
 )
 for name, role, school in (
@@ -185,6 +195,7 @@ for name, role, school in (
     ("cleo", "clerk", 1),
     ("finn", "looker", 1),
     ("grete", "grader", 1),
+    ("carl", "caller", 1),
 ):
     api.accounts.add(name, roles=[role], attributes={"school": school}, plan="counted" if name == "finn" else "default")
 api.accounts.add("both", roles=["teacher", "grader"], attributes={"school": 1})

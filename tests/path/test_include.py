@@ -182,6 +182,9 @@ def test_many_to_many_goes_by_the_rows_between(client: As) -> None:
         ("hal", "name"),
         ("hal", "grades.nothing"),
         ("hal", "best"),  # a condition of its own
+        ("hal", "odd"),
+        ("hal", "later"),
+        ("carl", "mates"),  # the key is hidden
         ("hal", "prizes"),  # a table between that no rule opens
         ("finn", "room"),  # a target that this caller may not read
         ("finn", "grades"),
@@ -233,6 +236,8 @@ def test_itself_and_round_in_circles(client: As) -> None:
     assert [row["id"] for row in bob["friend"]["friend"]["admirers"]["items"]] == [2, 4]
     lou = got(client("hal").get("/pupils/8?include=friend.friend,admirers"))
     assert (lou["friend"]["friend"]["id"], [row["id"] for row in lou["admirers"]["items"]]) == (8, [8])
+    ada = got(client("hal").get("/pupils/1?include=mates"))
+    assert [row["name"] for row in ada["mates"]["items"]] == ["Ada", "Bob"]
     round_ = got(client("hal").get("/pupils/3?include=room.pupils.room"))
     assert [(row["name"], row["room"]["name"]) for row in round_["room"]["pupils"]["items"]] == [
         ("Ada", "North"),

@@ -14,7 +14,6 @@ no JSON text holds:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, NamedTuple, final
 
 from vallum import defaults
@@ -25,9 +24,8 @@ from vallum.declare.resource import Resource
 from vallum.execute.filters import matching
 from vallum.execute.order import order_by, segments, terms_of
 from vallum.execute.shape import MASK, field_sql, masked_json, ordered, shown, table_of
-from vallum.execute.walks import Walks, page_select
 from vallum.store.codec import json_value
-from vallum.store.sql import Part, Sql, any_of, joined, sql
+from vallum.store.sql import Part, Sql, all_of, any_of, joined, sql
 
 RECORD: Final = "\x1e"
 UNIT: Final = "\x1f"
@@ -61,7 +59,7 @@ class View(NamedTuple):
 
 
 def select_rows(view: View, source: Part, condition: Part, limit: Part | None = None) -> Sql:
-    """`SELECT json AS j, extra AS x0, …`: rows of `source`, which has the table under its own name."""
+    """`SELECT json AS j, extra AS x0, …`: rows of `source`, which has the table under its own name; `n` numbers included ones."""
     resource, access, dialect = view.resource, view.access, view.dialect
     compared = _compared(view)
     columns: list[Part] = [
@@ -73,6 +71,8 @@ def select_rows(view: View, source: Part, condition: Part, limit: Part | None = 
     columns += [sql(column, f" AS x{i}") for i, column in enumerate(view.extra)]
     end = sql(" LIMIT -1" if dialect == "sqlite" else " OFFSET 0") if limit is None else sql(" LIMIT ", limit)
     outer: list[Part] = [sql(_json(view), " AS j"), *(f"{view.alias}.x{i} AS x{i}" for i in range(len(view.extra)))]
+    if view.number and view.extra:
+        outer.append("row_number() OVER () AS n")  # as they come, which is in their order
     return sql(
         "SELECT ", joined(", ", outer), " FROM (SELECT ", joined(", ", columns), " FROM ", source,
         " WHERE ", condition, end, f") {view.alias}",
@@ -108,8 +108,8 @@ def _member(view: View, each: Included) -> Sql:
     hidden = [name for name in dict.fromkeys(_needed(each)) if name not in view.access.certain]
     if hidden:
         visible = " AND ".join(f"({shown(view.access, name, f'{view.alias}.{MASK}')})" for name in hidden)
-        found = sql(f"CASE WHEN {visible} THEN ", found, " END")
-    return sql("coalesce(", found, ", 'null')")
+        return sql(f"CASE WHEN {visible} THEN ", found, " ELSE 'null' END")
+    return found
 
 
 def _inner(view: View, each: Included, extra: Sequence[Part] = ()) -> View:
@@ -120,26 +120,23 @@ def _inner(view: View, each: Included, extra: Sequence[Part] = ()) -> View:
 
 
 def _one(view: View, each: Included) -> Sql:
-    """The related row, or NULL. Where the model says one and there are several, it is the first."""
-    resource, dialect = each.inclusion.resource, view.dialect
-    where = any_of(_related(view, each))
-    order = order_by(terms_of(resource, (), dialect))
-    rows = select_rows(_inner(view, each), table_of(resource, dialect), sql(where, " ORDER BY ", order), "1")
-    return sql("(", rows, ")")
+    """The related row, or null. Where the model says one and there are several, it is the first."""
+    order = order_by(terms_of(each.inclusion.resource, (), view.dialect))
+    where = sql(_related(view, each), " ORDER BY ", order)
+    rows = select_rows(_inner(view, each), table_of(each.inclusion.resource, view.dialect), where, "1")
+    return sql("coalesce((", rows, "), 'null')")
 
 
 def _page(view: View, each: Included) -> Sql:
     """The related rows by their key, a page of them, and where it goes on."""
-    followed, dialect = each.inclusion, view.dialect
-    terms = terms_of(followed.resource, (), dialect)
+    resource, dialect = each.inclusion.resource, view.dialect
+    terms = terms_of(resource, (), dialect)
     array = "json_array" if dialect == "sqlite" else "json_build_array"
     carried = sql(f"CAST({array}(", joined(", ", (t.carried for t in terms)), ") AS TEXT)")
-    parts = segments(terms, (False,) * len(terms) if view.after else None)
-    inner = _inner(view, each, [carried])
-    uniform = followed.access.certain.issuperset(followed.access.shown)
-    select = partial(select_rows, inner)
-    walks = Walks(followed.resource, terms, str(ONE_MORE), select, uniform, dialect)
-    rows = page_select(walks, _related(view, each), parts)
+    (part,) = segments(terms, (False,) * len(terms) if view.after else None)
+    where = all_of([_related(view, each)] if part.condition is None else [_related(view, each), part.condition])
+    ordered_rows = sql(where, " ORDER BY ", part.order)
+    rows = select_rows(_inner(view, each, [carried]), table_of(resource, dialect), ordered_rows, str(ONE_MORE))
     collected = "group_concat" if dialect == "sqlite" else "string_agg"
     key = ", ".join(
         json_value(view.resource.fields[name].type, _column(view, name), dialect) for name in view.resource.key
@@ -148,8 +145,7 @@ def _page(view: View, each: Included) -> Sql:
     return sql(
         f"(SELECT '{{\"items\":[' || coalesce({collected}(CASE WHEN w.n <= {last} THEN w.j END, ','), '') || '],\"next\":'"
         f" || CASE WHEN count(*) > {last} THEN '{RECORD}{each.number}{UNIT}' || CAST({array}({key}) AS TEXT) || '{UNIT}'"
-        f" || max(CASE WHEN w.n = {last} THEN w.x0 END) || '{RECORD}' ELSE 'null' END || '}}'"
-        " FROM (SELECT v.j, v.x0, row_number() OVER () AS n FROM (", rows, ") v) w)",
+        f" || max(CASE WHEN w.n = {last} THEN w.x0 END) || '{RECORD}' ELSE 'null' END || '}}' FROM (", rows, ") w)",
     )  # fmt: skip
 
 
@@ -157,21 +153,25 @@ def _column(view: View, name: str) -> str:
     return f"{view.alias}.c{_compared(view).index(name)}"
 
 
-def _related(view: View, each: Included) -> list[Sql]:
-    """The conditions whose union is the related rows that the caller may read, and may see to be related."""
-    followed = each.inclusion
-    relation, resource, dialect = followed.relation, followed.resource, view.dialect
+def _related(view: View, each: Included) -> Sql:
+    """The condition of the related rows that the caller may read, and may see to be related.
+
+    The few rows that are related come first, then any of the rules: no walk for each rule is needed, as it is in a list.
+    """
+    followed, dialect = each.inclusion, view.dialect
+    relation, resource = followed.relation, followed.resource
     theirs = [field_sql(resource, resource.fields[name], dialect) for name in relation.far]
-    if relation.link is None or followed.link is None:
+    shows = any_of(matching(followed.access, relation.far, ()))
+    if followed.link is None:
         equal = [sql(field, " = ", _column(view, own)) for field, own in zip(theirs, relation.near, strict=True)]
-        return matching(followed.access, relation.far, equal)
+        return all_of([*equal, shows])
     link, access = followed.link
     near, far = followed.between
     columns = {name: field_sql(link, link.fields[name], dialect) for name in (*near, *far)}
     tied = [sql(columns[name], " = ", _column(view, own)) for name, own in zip(near, relation.near, strict=True)]
-    between = any_of(matching(access, (*near, *far), tied))
     linked = sql(
         "(", joined(", ", theirs), ") IN (SELECT ", joined(", ", (columns[name] for name in far)),
-        " FROM ", table_of(link, dialect), " WHERE ", between, ")",
+        " FROM ", table_of(link, dialect), " WHERE ",
+        all_of([*tied, any_of(matching(access, (*near, *far), ()))]), ")",
     )  # fmt: skip
-    return matching(followed.access, relation.far, [linked])
+    return all_of([linked, shows])

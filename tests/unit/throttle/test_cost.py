@@ -7,7 +7,7 @@ from tests.unit.declare.players import READ_ALL, declared
 
 from vallum import defaults
 from vallum.declare.route import Route
-from vallum.throttle.cost import added, cost_of
+from vallum.throttle.cost import added, cost_of, relations
 
 EXTRA = {"count": 4, "include": 2}
 
@@ -64,3 +64,30 @@ def test_only_a_list_is_counted(lists: Route) -> None:
     assert cost_of(lists, "POST", "count=exact") == 3
     assert cost_of(lists, "PUT", "count=exact") == 1
     assert cost_of(None, "GET", "count=exact") == 1
+
+
+@pytest.mark.parametrize(
+    ("include", "found"),
+    [
+        ("a", 1),
+        ("a,b", 2),
+        ("a.b", 2),
+        ("a,a.b,a.c", 3),
+        ("a.b.c,a.b.d", 4),
+        ("", 1),
+        ("a,a", 1),
+        (",".join("abcdefgh"), 8),
+        (",".join("abcdefghijk"), defaults.MAX_INCLUDES),
+        ("a." * 4000, 4),
+        ("," * 8000, 2),
+    ],
+)
+def test_relations_are_counted_by_their_names(include: str, found: int) -> None:
+    """Each once, those on the way among them; nobody pays for more than a query may have, and none is free."""
+    assert relations(include) == found
+
+
+def test_an_include_costs_for_each_relation() -> None:
+    """However it is encoded."""
+    assert added("include=a,b.c", EXTRA) == 6
+    assert added("%69nclude=a%2Cb%2Ec&count=exact", EXTRA) == 10
