@@ -309,8 +309,8 @@ def _der(files: TlsFiles) -> bytes:
 def test_a_proxy_talks_over_a_unix_socket(tmp_path: Path) -> None:
     """Behind a proxy the service listens on a socket file; who comes without the proxy's header is refused."""
     path = tmp_path / "socket"
-    with serving(tmp_path, VALLUM_UNIX_SOCKET=str(path)) as server:
-        head = f"GET /notes HTTP/1.1\r\nHost: localhost:{server.port}\r\nConnection: close\r\n"
+    with serving(tmp_path, (), VALLUM_UNIX_SOCKET=str(path), VALLUM_PUBLIC_URL="https://api.example.org"):
+        head = "GET /notes HTTP/1.1\r\nHost: api.example.org\r\nConnection: close\r\n"
         forwarded = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
         assert path.stat().st_mode & 0o007 == 0
         assert _raw(path, head + "\r\n").startswith(b"HTTP/1.1 400")

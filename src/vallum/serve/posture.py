@@ -61,6 +61,13 @@ def _address(settings: Settings) -> Iterator[Finding]:
             f"Development listens on {settings.host}, and anyone with access to the machine can make tokens.",
             "Leave `host` out, or serve without `--dev`.",
         )
+    if settings.dev and settings.behind_proxy:
+        yield error(
+            "development-proxy",
+            "unix_socket, trusted_proxies",
+            "Development is for this machine alone, and a proxy lets others in.",
+            "Leave them out, or serve without `--dev`.",
+        )
     if not settings.public_url:
         yield error(
             "public-url-missing",

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,16 +96,18 @@ class Served:
 
     Args:
         place: an empty directory; `data` is made in it.
+        flags: none for production.
         settings: VALLUM_… variables.
     """
 
-    def __init__(self, place: Path, **settings: str) -> None:
+    def __init__(self, place: Path, flags: Sequence[str] = ("--dev",), /, **settings: str) -> None:
+        self.flags = flags
         self.place = place
         self.port, self.ops_port = free_port(), free_port()
         self.settings = {"VALLUM_PORT": str(self.port), "VALLUM_OPS_PORT": str(self.ops_port), **settings}
         self.authority = place / "data" / "dev-ca.pem"
         self.process: subprocess.Popen[str] | None = None
-        made = self.run("db", "create", "--dev", "--seed")
+        made = self.run("db", "create", *self.flags, "--seed")
         assert made.code == 0, made.err
 
     def run(self, *arguments: str, stdin: str = "") -> Said:
@@ -122,7 +124,7 @@ class Served:
         """Until it says that it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "serve", "--dev"],
+                [*PROGRAM, "serve", *self.flags],
                 cwd=self.place,
                 env=environment(**self.settings),
                 stdout=subprocess.PIPE,
@@ -200,9 +202,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(place: Path, **settings: str) -> Iterator[Served]:
+def serving(place: Path, flags: Sequence[str] = ("--dev",), /, **settings: str) -> Iterator[Served]:
     """A started server, which is stopped in the end whatever happens."""
-    server = Served(place, VALLUM_LOG_FORMAT="json", **settings)
+    server = Served(place, flags, VALLUM_LOG_FORMAT="json", **settings)
     server.start()
     try:
         yield server

@@ -84,6 +84,8 @@ def test_development_needs_nothing() -> None:
             ("warning", "proxy-plain"),
         ),
         ({"dev": True, "host": "192.0.2.1"}, ("error", "development-open")),
+        ({"dev": True, "unix_socket": "socket"}, ("error", "development-proxy")),
+        ({"dev": True, "trusted_proxies": "127.0.0.1/32"}, ("error", "development-proxy")),
     ],
 )
 def test_each_unsafe_setting_is_found(others: dict[str, object], finding: tuple[str, str]) -> None:
