@@ -92,6 +92,17 @@ def test_the_page_keeps_nothing_and_makes_no_code_from_text() -> None:
     assert "getRandomValues" in script
 
 
+def test_who_signs_out_is_signed_out_before_anything_is_asked() -> None:
+    """The credential is dropped in the same step, and whoever leaves the page has signed out; a browser shows that it works
+    (tests/system/openapi/reference.py).
+    """
+    script = ASSETS.joinpath("assets", "reference.js").read_text(encoding="utf-8")
+    (steps,) = re.findall(r"^  function signOut\(\) \{\n(.*?)^  \}", script, re.DOTALL | re.MULTILINE)
+    assert [step.strip() for step in steps.splitlines()] == ["attempts++;", "credential = null;", "show(null);"]
+    assert re.search(r'"sign-out"\)\.addEventListener\("click", \(\) => \{\s+signOut\(\);', script)
+    assert 'addEventListener("pagehide", signOut)' in script
+
+
 def test_vendored_files_are_as_their_makers_packed_them() -> None:
     """Every file beside the manifest is in it, with its digest; licences are among them."""
     folder = Path(str(ASSETS.joinpath("vendor", "swagger-ui")))

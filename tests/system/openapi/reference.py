@@ -97,7 +97,15 @@ def teacher(page: Page, requests: list[Request]) -> None:
     made = opened(page, "articles", "create_articles")
     assert executed(made)[0] == "201"
     assert shown not in page.content()
+    page.route("**/openapi.json", lambda route: route.abort())  # the server is away: that keeps nobody signed in
     page.click("#sign-out")
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#sign-out")).to_be_hidden()
+    assert page.locator(".opblock").count() == 0
+    page.unroute("**/openapi.json")
+    sign_in(page, shown)
+    expect(page.locator("#who")).to_have_text("Signed in as teacher-17.")
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide'))")
     expect(page.locator("#who")).to_have_text("Nothing is open to anyone: sign in.")
     assert page.locator(".opblock").count() == 0
 

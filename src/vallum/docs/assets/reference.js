@@ -63,6 +63,13 @@
     }
   }
 
+  // At once, whatever the server says: also when it cannot be reached, and before the page is left for another.
+  function signOut() {
+    attempts++;
+    credential = null;
+    show(null);
+  }
+
   // What --------------------------------------------------------------------------------
 
   async function asked(path, who) {
@@ -188,6 +195,11 @@
     const { id, secret } = event.target.elements;
     signIn(ofClient(id.value.trim(), secret.value.trim()));
   });
-  element("sign-out").addEventListener("click", () => signIn(null));
+  element("sign-out").addEventListener("click", () => {
+    signOut();
+    signIn(null);
+  });
+  window.addEventListener("pagehide", signOut); // a browser may bring the page back as it was left
+  window.addEventListener("pageshow", (event) => event.persisted && signIn(null));
   signIn(null);
 })();
