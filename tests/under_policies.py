@@ -27,27 +27,16 @@ Caller = tuple[str | None, list[str], dict[str, Any]]
 
 @final
 class Under:
-    """The database of a data directory.
+    """The database of a data directory."""
 
-    Args:
-        seed: fills it, as in `vallum.testing.create_database`.
-    """
-
-    def __init__(self, api: API, data: Path, seed: Callable[[Session], Any], clock: Callable[[], float]) -> None:
+    def __init__(self, api: API, data: Path) -> None:
         self.api = api
         self.data = data
         self.server = stores.server()
-        for role in (OWNER, READER):
-            self.server.execute(
-                f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
-                f" THEN CREATE ROLE {role} LOGIN; END IF; END $$"
-            )
-        self.name = self.server.database()
-        self.server.execute(f"ALTER DATABASE {self.name} OWNER TO {OWNER}")
-        self.url = self.server.url(self.name).replace("postgres@", f"{OWNER}@")
-        create_database(api, data, seed, clock, self.url)
-        (data / stores.URL_FILE).write_text(self.url)
-        with closing(PostgresCommands(parse(self.url))) as opened:
+        url = stores.database_of(data) or ""
+        self.name = stores.name_of(url)
+        make_role(READER)
+        with closing(PostgresCommands(parse(url))) as opened:
             self.tables = opened.write(database.apply(api, READER))
 
     def as_owner(self, text: str) -> list[tuple[Any, ...]]:
@@ -107,6 +96,24 @@ class Under:
             assert answer.json()["next"] is None
             found: list[dict[str, Any]] = answer.json()["items"]
             return found
+
+
+def make_role(name: str) -> None:
+    """One that may connect, and nothing else."""
+    known = f"SELECT FROM pg_roles WHERE rolname = '{name}'"
+    stores.server().execute(f"DO $$ BEGIN IF NOT EXISTS ({known}) THEN CREATE ROLE {name} LOGIN; END IF; END $$")
+
+
+def made(api: API, data: Path, seed: Callable[[Session], Any], clock: Callable[[], float]) -> Under:
+    """A new database; `seed` fills it, as in `vallum.testing.create_database`."""
+    server = stores.server()
+    make_role(OWNER)
+    name = server.database()
+    server.execute(f"ALTER DATABASE {name} OWNER TO {OWNER}")
+    url = server.url(name).replace("postgres@", f"{OWNER}@")
+    create_database(api, data, seed, clock, url)
+    (data / stores.URL_FILE).write_text(url)
+    return Under(api, data)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:

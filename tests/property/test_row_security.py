@@ -114,7 +114,7 @@ class World:
     def __init__(self, rows: Tables, model: type[Any], choose: Choices, caller: CallerValues) -> None:
         self.rows = rows
         self.choose = choose
-        self.caller = caller
+        self.caller = self.poorer(caller)
         names = [attribute.key for attribute in model.__mapper__.column_attrs]
         tenanted = "organisation_id" in names and choose.up_to(1)
         tenant = ("organisation_id", me.attr["organisation"]) if tenanted else None
@@ -123,6 +123,11 @@ class World:
         rules = [rule for operation in Operation for rule in drawn_rules(choose, model, names, operation)]
         self.resource = self.api.resource(model, *rules, soft_delete=removed, path="/rows")
         self.before = self.question(rows)
+
+    def poorer(self, caller: CallerValues) -> CallerValues:
+        """Perhaps without a name or some attributes."""
+        kept = {name: value for name, value in caller.attributes.items() if self.choose.up_to(4)}
+        return CallerValues(caller.id if self.choose.up_to(4) else None, caller.roles, kept)
 
     @property
     def here(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ACCOUNTS, fill
-from tests.under_policies import READER, Under, in_order
+from tests.under_policies import READER, Under, in_order, made
 
 from school import api
 
@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "rls.md").read_text(encoding="utf-8
 @pytest.fixture(scope="module")
 def under(tmp_path_factory: pytest.TempPathFactory) -> Under:
     """A school, its owner no superuser."""
-    return Under(api, tmp_path_factory.mktemp("school") / "data", fill, time.time)
+    return made(api, tmp_path_factory.mktemp("school") / "data", fill, time.time)
 
 
 @pytest.mark.parametrize("name", [*(names[0] for names in ACCOUNTS.values()), "head-2", "nobody-1", "teacher-2"])

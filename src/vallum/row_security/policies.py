@@ -178,7 +178,9 @@ def _kept(resource: Resource, access: Access, mask: str) -> Iterator[str]:
         name = fields.get(column)
         if column.computed is not None or (name is not None and name in access.certain):
             continue
-        old, new = (_comparable(column, f"{row}.{_name(column)}") for row in (OLD, NEW))
+        values = (f"{row}.{_name(column)}" for row in (OLD, NEW))
+        # What the model leaves out may be of a type that has no equality.
+        old, new = (_comparable(column, value) if name else f"{value}::TEXT" for value in values)
         same = f"{old} IS NOT DISTINCT FROM {new}"
         yield same if name not in access.granted else _any([shown(access, str(name), mask), same])
 

@@ -47,12 +47,16 @@ class _Policies(PostgresMarking):
     """Reads other tables through the views, and the caller from the settings."""
 
     def visit_table(self, table: Any, **options: Any) -> str:  # type: ignore[override]  # it takes what it is given
-        written = super().visit_table(table, **options)
+        written = super().visit_table(table, **{**options, "ambiguous_table_name_map": None})
         if not options.get("asfrom") or len(self.stack) < SUBQUERY:
             return written
-        # What is not told by name is what SQLAlchemy adds behind the name: nothing here makes it.
+        # What was written is not used: it was asked for because it tells of a rule that reads its own table in vain.
         source = self._rows_of(table)
         return source if options.get("enclosing_alias") is not None else f"{source} AS {own(table)}"
+
+    def visit_column(self, column: Any, *_: Any, **options: Any) -> str:
+        # A table of a schema would get another name, for fear of one without a schema.
+        return str(super().visit_column(column, **{**options, "ambiguous_table_name_map": None}))
 
     def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
         return ROLES if bindparam.key == ME_ROLES else super().visit_bindparam(bindparam)
