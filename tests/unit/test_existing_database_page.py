@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.existing.places import make
 from tests.pages import DOCS, assert_said, blocks, commands
-from tests.unit.serve.served import Served, serving
+from tests.unit.serve.served import Served, command, serving
 
 from tests import stores
 
@@ -64,6 +65,18 @@ def test_what_is_not_granted_is_named_before_it_is_missed(server: Served) -> Non
         said = server.run(*arguments)
         assert said.code == 1
         assert 'GRANT INSERT ON "order" TO vallum;' in said.out + said.err
+
+
+def test_a_user_without_a_place_for_the_tables(tmp_path: Path) -> None:
+    """Is told of the schema that the page makes, not shown a traceback."""
+    make(tmp_path / "data", "postgresql")
+    (tmp_path / "trade_poor.py").write_text(blocks(PAGE, "python")[0], encoding="utf-8")
+    url = stores.database_of(tmp_path / "data") or ""
+    stores.server().script(stores.name_of(url), 'CREATE ROLE poor LOGIN; GRANT SELECT ON "Customers" TO poor')
+    settings = {"VALLUM_APP": "trade_poor:api", "VALLUM_DATABASE": url.replace("postgres@", "poor@")}
+    said = command("db", "create", "--dev", cwd=tmp_path, **settings)
+    assert (said.code, said.err.split()[:2]) == (1, ["vallum:", "database-privilege"])
+    assert "permission denied for schema public" in said.err
 
 
 def test_every_identifier_on_the_page_is_a_check() -> None:

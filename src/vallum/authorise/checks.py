@@ -14,6 +14,7 @@ from vallum.declare.checks import check_api
 from vallum.declare.checks_finding import Finding, error, rule_place, warning
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
+from vallum.declare.model import made_by_database
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Field, Resource
 from vallum.declare.route import Kind
@@ -105,6 +106,9 @@ def _create_findings(rights: Rights, resource: Resource, role: str) -> Iterator[
         for name, field in resource.fields.items()
         if field.column is not None and not (field.nullable or field.generated or name in given or name == tenant)
     ]
+    # A column that the author left out of the class is nobody's to give.
+    mapped = {field.column for field in resource.fields.values()}
+    empty += [c.name for c in resource.table.columns if c not in mapped and not (c.nullable or made_by_database(c))]
     if empty:
         yield warning(
             "create-incomplete",

@@ -87,14 +87,18 @@ def _declared(model: type[Any]) -> list[str]:
     return [name for cls in reversed(model.__mro__) for name in vars(cls).get("__annotations__", {})]
 
 
-def _column_field(name: str, column: Column[Any], key: bool) -> Field:
-    generated = (
-        column.default is not None
-        or column.server_default is not None
+def made_by_database(column: Column[Any]) -> bool:
+    """Whether the database gives it a value when an INSERT leaves it out."""
+    return (
+        column.server_default is not None
         or column.computed is not None
         or column.identity is not None
         or column is column.table._autoincrement_column  # noqa: SLF001  # the public accessor is the same, renamed often
     )
+
+
+def _column_field(name: str, column: Column[Any], key: bool) -> Field:
+    generated = column.default is not None or made_by_database(column)
     # A view says of every column that it may be NULL; what the mapping calls the key is none.
     nullable = bool(column.nullable) and not key
     return Field(name, column, column, column.type, nullable, key, generated)

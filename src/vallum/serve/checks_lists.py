@@ -53,7 +53,9 @@ def list_findings(api: API, relations: Mapping[Table, Relation | None], dialect:
         if not (yield from _is_large(resource, dialect)):
             continue
         relation = relations[resource.table]
-        questions = yield from _questions(resource, dialect, is_view=relation is not None and relation.kind == "view")
+        is_view = relation is not None and relation.kind == "view"
+        questions = yield from _questions(resource, dialect, is_view=is_view)
+        questions += [] if is_view else _included(api, resource, dialect)
         for question in questions:
             plan = yield from explain(render(question.statement, dialect), dialect)
             if plan.walks and (plan.sorts or not question.ordered):
@@ -77,6 +79,24 @@ def _questions(resource: Resource, dialect: DialectName, *, is_view: bool) -> Sc
             found = _found(resource, [where, filter_sql(resource, (name, "eq"), 0, dialect)], dialect)
             questions.append(_Question(found, False, _filtered(resource, name, dialect)))
     return questions
+
+
+def _included(api: API, resource: Resource, dialect: DialectName) -> Iterator[_Question]:
+    """The rows that belong to one row of another resource."""
+    for owner in api.resources.values():
+        for relation in owner.relations.values():
+            if relation.target is not resource.model or not relation.many or relation.link is not None:
+                continue
+            names = relation.far
+            values = [filter_sql(resource, (name, "eq"), index, dialect) for index, name in enumerate(names)]
+            line = _line(resource, names, "of", dialect, ordered=False)
+            told = warning(
+                "include-index",
+                f"{owner.path}, include={relation.name}",
+                f"No index finds what belongs to one row: each row of a page walks {resource.path}.",
+                f"Run: {line}",
+            )
+            yield _Question(_found(resource, values, dialect), False, told)
 
 
 def _is_large(resource: Resource, dialect: DialectName) -> Script[bool]:

@@ -200,6 +200,12 @@ class PostgresCommands:
         except asyncpg.UndefinedTableError as error:
             mend = "A table is missing. `vallum db create` makes them; later ones of the application are yours to make."
             raise StoreError("schema-missing", str(self._address), mend) from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            mend = (
+                f"The server says: {error}. Vallum's own tables need a schema that its user may create in, such as one of "
+                "its own: `CREATE SCHEMA vallum AUTHORIZATION …; ALTER ROLE … SET search_path = vallum, public`."
+            )
+            raise StoreError("database-privilege", str(self._address), mend) from error
 
     def look(self, script: Callable[[], Script[T]]) -> T:
         """Run a script that only reads, on one snapshot, without keeping a server from writing."""

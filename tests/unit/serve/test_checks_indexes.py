@@ -41,7 +41,7 @@ def hall(*, indexed: bool) -> tuple[Any, Any, Any]:
         row: Mapped[int | None]
         name: Mapped[str] = mapped_column(String(20))
         free: Mapped[bool]
-        hall = relationship(Hall)
+        hall = relationship(Hall, backref="seats")
 
     class Label(Base):
         __tablename__ = "labels"
@@ -210,6 +210,17 @@ def test_who_reads_few_rows_has_them_sorted(data: Path) -> None:
     filled(data)
     run(data, OWNER.partition(": ")[2])
     assert lines(data, sought(allow("a", READ, where=Seat.owner == me.id)), lists=True) == []
+
+
+def test_what_an_include_follows(data: Path) -> None:
+    """From a hall to its seats; the way back is by their halls' key."""
+    filled(data)
+    both = api(allow("a", READ))
+    both.resource(Hall, allow("a", READ))
+    line = "include-index: create index ix_seats_hall_id_of on seats (hall_id);"
+    assert lines(data, both, lists=True) == [line]
+    run(data, line.partition(": ")[2])
+    assert lines(data, both, lists=True) == []
 
 
 def test_the_order_of_a_text_key(data: Path, store: str) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, String
 from sqlalchemy.ext.automap import automap_base
+from sqlalchemy.ext.declarative import DeferredReflection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.existing.app import api_of, models
 from tests.existing.places import make, reflected
 
 from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, me
+from vallum.authorise.checks import check
 from vallum.declare.checks_finding import Finding
 from vallum.reflection import related
 from vallum.serve.checks import declared, stored
@@ -168,6 +170,29 @@ def test_a_cascade_that_reflection_does_not_see(house: Path) -> None:
 
     (cascade,) = found(house, build)
     assert (cascade.identifier, "Order Details" in cascade.message) == ("cascade-unknown", True)
+
+
+@BOTH
+def test_a_column_that_is_left_out_and_cannot_be_empty(house: Path) -> None:
+    """No row can be made where the class does without it; what the database fills in is no hindrance."""
+
+    def build(connection: Connection) -> API:
+        class Base(DeferredReflection, DeclarativeBase):
+            pass
+
+        class Customer(Base):
+            __tablename__ = "Customers"
+            __mapper_args__ = {"exclude_properties": ["user", "since", "code", "balance", "home"]}  # noqa: RUF012
+            id: Mapped[str] = mapped_column("CustomerID", primary_key=True)
+            company: Mapped[str] = mapped_column("Company Name")
+
+        Base.prepare(connection)
+        api = API("Trade", roles=["a"], existing_tables=True)
+        api.resource(Customer, allow("a", READ | CREATE), path="/customers")
+        return api
+
+    (warned,) = [f for f in check(reflected(house, build), dialect="sqlite") if f.identifier == "create-incomplete"]
+    assert "give user, which" in warned.message
 
 
 @pytest.fixture(scope="module")
