@@ -57,15 +57,13 @@ def fill(connection: Connection, rows: Tables) -> None:
 
 
 def drawn_rules(choose: Choices, model: type[Any], names: Sequence[str]) -> list[Rule]:
-    """One to three rules of any kind on reading the model."""
+    """Two or three rules on reading the model, of which most grant some of its fields on some of its rows."""
     rules = []
-    for number in range(choose.up_to(2) + 1):
-        roles = choose.of((ANYONE, ROLES, ROLES[:2], *ROLES))
-        # The first rule opens many rows, so that the others have something to take away or to mask.
-        open_first = number == 0 and choose.up_to(2)
-        where = None if open_first or choose.up_to(3) == 0 else condition(choose, model, model, choose.up_to(2))
-        fields = None if choose.up_to(2) else [name for name in names if choose.up_to(1)]
-        make = deny if number and choose.up_to(2) == 0 else allow
+    for number in range(choose.up_to(1) + 2):
+        roles = choose.of((ANYONE, ANYONE, ROLES, ROLES[:2], ROLES[0]))
+        where = None if choose.up_to(2) == 0 else condition(choose, model, model, choose.up_to(1))
+        fields = None if choose.up_to(2) == 0 else [name for name in names if choose.up_to(3)]
+        make = deny if number == 2 and choose.up_to(1) else allow
         rules.append(make(roles, READ, where=where, fields=fields or None))
     return rules
 
@@ -92,8 +90,9 @@ class World:
 
     def __init__(self, rows: Tables, choose: Choices, caller: CallerValues) -> None:
         self.rows = rows
-        self.api = API("Drawn", roles=ROLES, attributes=ATTRIBUTES, tenant=("organisation_id", me.attr["organisation"]))
         model = choose.of(MODELS)
+        tenant = ("organisation_id", me.attr["organisation"]) if choose.up_to(2) == 0 else None
+        self.api = API("Drawn", roles=ROLES, attributes=ATTRIBUTES, tenant=tenant)
         self.picks = [choose.up_to(5) for _ in range(3)]
         for each in MODELS:
             names = [attribute.key for attribute in each.__mapper__.column_attrs]
