@@ -1,7 +1,7 @@
 """Pupils and what they are related to: an API made for reads that follow relations.
 
 Who there is: `hal` is the head of school 1 and reads everything there, `hugo` that of school 2. `tess` teaches and reads by
-several rules with different fields. `cleo` is a clerk who does not see by what rows are related. `finn` reads pupils and
+several rules with different fields. `cleo` is a clerk who does not see by what rows are related. `finn` and `fred` read pupils and
 nothing else. `grete` reads pupils and the best grades. `carl` reads names and rooms, and no keys.
 """
 
@@ -197,7 +197,8 @@ for name, role, school in (
     ("grete", "grader", 1),
     ("carl", "caller", 1),
 ):
-    api.accounts.add(name, roles=[role], attributes={"school": school}, plan="counted" if name == "finn" else "default")
+    api.accounts.add(name, roles=[role], attributes={"school": school})
+api.accounts.add("fred", roles=["looker"], attributes={"school": 1}, plan="counted")
 api.accounts.add("both", roles=["teacher", "grader"], attributes={"school": 1})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 from tests.path.related import MANY, api, seed
+from tests.unit.openapi.documents import Reader
 
 from tests import stores
+from vallum import defaults
+from vallum.execute import listing
 from vallum.testing import Answer, Client
 
 As = Callable[[str], Client]
@@ -307,12 +311,12 @@ def test_after_goes_with_one_list(client: As, query: str) -> None:
 
 def test_each_relation_costs(client: As) -> None:
     """Four units for each unless the author says otherwise, on lists and items, whatever comes of it."""
-    finn = client("finn")
+    fred = client("fred")
 
     def used(path: str) -> int:
-        left = got(finn.get("/limits"))["policies"][0]["remaining"]
-        finn.get(path)
-        return int(left - got(finn.get("/limits"))["policies"][0]["remaining"])
+        left = got(fred.get("/limits"))["policies"][0]["remaining"]
+        fred.get(path)
+        return int(left - got(fred.get("/limits"))["policies"][0]["remaining"])
 
     assert used("/pupils?include=friend") == 5
     assert used("/pupils/1?include=friend.friend,admirers") == 13
@@ -328,3 +332,68 @@ def test_texts_come_to_the_letter(client: As) -> None:
     assert first["remark"] == '"1"\\\x1e\x1f'
     assert found.json()["grades"]["items"][0] == first
     assert json.dumps(first["remark"]) in found.text
+
+
+# The document ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["hal", "tess", "grete", "finn", "cleo", "carl"])
+def test_the_document_names_what_may_be_included(client: As, name: str) -> None:
+    """Names from all over its list are answered as it says; any other word is refused."""
+    reader = Reader(got(client(name).get("/openapi.json")))
+    for path, method, _ in reader.operations():
+        if method != "GET" or path.count("{") or path == "/limits":
+            continue
+        parameters = reader.parameters(path, method)
+        names = parameters["include"]["schema"]["items"]["enum"] if "include" in parameters else []
+        schema = reader.answer(path, method, 200)
+        for include in names[:: 1 + len(names) // 30]:
+            answer = client(name).get(f"{path}?include={include}&limit=2")
+            assert answer.status_code == 200, (path, include, answer.text)
+            assert reader.errors(schema, answer.json()) == [], (path, include)
+        assert client(name).get(f"{path}?include=name").status_code == 400
+
+
+def test_the_document_lists_exactly_these(client: As) -> None:
+    """Relations, and those behind them, as far as each caller may follow; an item takes `after` where it has any."""
+
+    def names(name: str, path: str) -> list[str]:
+        parameters = Reader(got(client(name).get("/openapi.json"))).parameters(path, "GET")
+        assert ("after" in parameters) == ("include" in parameters) or path.count("{") == 0
+        return sorted(n for n in parameters["include"]["schema"]["items"]["enum"]) if "include" in parameters else []
+
+    assert names("carl", "/pupils/{id}") == []
+    assert names("finn", "/pupils/{id}") == sorted(
+        ".".join(chain)
+        for depth in (1, 2, 3)
+        for chain in itertools.product(("friend", "admirers", "mates"), repeat=depth)
+    )
+    grades = names("grete", "/grades")
+    assert {"pupil", "course", "pupil.friend.grades"} <= {*grades}
+    assert not any("clubs" in each or "room" in each for each in grades)
+
+
+def test_an_item_s_answer_is_what_the_document_says(client: As) -> None:
+    """With a list inside a list, and the address of the next page."""
+    reader = Reader(got(client("hal").get("/openapi.json")))
+    schema = reader.answer("/courses/{year},{code}", "GET", 200)
+    found = got(client("hal").get("/courses/2026,a%2Cb?include=grades.pupil.admirers"))
+    assert found["grades"]["next"] is not None
+    assert reader.errors(schema, found) == []
+    found["grades"]["pupil"] = 1
+    assert reader.errors(schema, found) != []
+
+
+def test_a_page_ends_where_its_bytes_do(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is included counts: rows that alone would fit are given a few at a time, and none is lost."""
+    monkeypatch.setattr(defaults, "PAGE_BYTES", 1_200)
+    monkeypatch.setattr(listing, "may_exceed_page", lambda *_: False)
+    with stores.client(api, "hal", filled) as hal:
+        assert len(got(hal.get("/pupils"))["items"]) == 6
+        seen, page = [], got(hal.get("/pupils?include=grades,clubs"))
+        assert 0 < len(page["items"]) < 6
+        seen += page["items"]
+        while page["next"] is not None:
+            page = got(hal.get(f"/pupils?include=grades,clubs&after={page['next']}"))
+            seen += page["items"]
+        assert [row["name"] for row in seen] == ["Ada", "Bea", "Bob", "Cid", "Zoe", "Lou"]
