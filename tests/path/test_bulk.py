@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -410,3 +411,20 @@ def test_there_is_no_bulk_where_none_was_declared(client: As) -> None:
     assert faults(bert.post("/drawers", json=[{"desk_id": str(number(1))}]), 422, "body_invalid") == [("", "object")]
     for answer in (bert.patch("/drawers", json=[{"id": 1}], headers=ANY), bert.delete("/drawers?id[in]=1")):
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+# At the same time --------------------------------------------------------------------------
+
+
+def test_bulks_that_want_the_same_rows_come_one_after_the_other(client: As, data: Path) -> None:
+    """In whatever order each names them: none is lost, none is half done, and nobody waits for ever."""
+    bert = client("bert")
+
+    def send(turn: int) -> int:
+        body = [{"id": room, "seats": 100 + turn} for room in ((1, 2, 3, 4) if turn % 2 else (4, 3, 2, 1))]
+        return bert.patch("/rooms", json=body, headers=ANY).status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(send, range(8))) == {200}
+    assert len(stores.rows(data, "SELECT DISTINCT seats FROM rooms")) == 1
+    assert len(audit(data)) == 32

@@ -5,6 +5,9 @@
 2. A row that is refused before it has changed anything does not keep the others from being looked at: all of them are
    told at once. Behind a state that no rule allows, or that broke a constraint, nobody may look any further.
 3. One refused row undoes all of them.
+4. Rows that are there already are locked before, in the order of their keys: else two bulks that name the same rows in
+   other orders would wait for each other for ever, which PostgreSQL notices after a second. Only rows that the caller may
+   READ: nobody holds up what it cannot see.
 """
 
 from __future__ import annotations
@@ -13,10 +16,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from vallum import defaults
+from vallum.authorise.rights import Access
+from vallum.declare.policy import Operation
+from vallum.declare.resource import Resource
 from vallum.declare.route import Verb
 from vallum.execute import writes
-from vallum.execute.frame import Frame
+from vallum.execute.frame import Frame, key_values
 from vallum.execute.once import Result
+from vallum.execute.shape import KEY, field_sql, table_of, visible
 from vallum.refusals import (
     BODY_INVALID,
     CONFLICT,
@@ -29,6 +36,7 @@ from vallum.refusals import (
     Refusal,
 )
 from vallum.store.ports import Script, Violation
+from vallum.store.sql import Param, Prepared, all_of, cast, joined, render, sql
 from vallum.validate.bulk import BulkRow, within
 from vallum.validate.faults import LENGTH
 from vallum.validate.stage import BulkIntent
@@ -44,6 +52,7 @@ def write(frame: Frame, intent: BulkIntent) -> Script[Result]:
     Raises:
         Refusal: that of the first refused row, with the faults of every row that was refused.
     """
+    yield from _lock(frame, intent)
     written: list[str | None] = []
     room = defaults.PAGE_BYTES
     first: Refusal | None = None
@@ -67,6 +76,28 @@ def write(frame: Frame, intent: BulkIntent) -> Script[Result]:
         detail = f"{first.detail} Nothing was written: all rows are, or none."
         raise Refusal(first.reason, detail, faults=tuple(faults[: defaults.MAX_FAULTS])) from first
     return Result(_items(written))
+
+
+def _lock(frame: Frame, intent: BulkIntent) -> Script[None]:
+    resource, read = intent.resource, frame.rights.on(intent.resource, Operation.READ)
+    if frame.dialect != "postgresql" or intent.authorised.verb is Verb.CREATE or read is None:
+        return  # nothing but SQLite's single writer locks there
+    prepared = frame.plans.get(("lock", frame.rights, resource.name), _locking, resource, read)
+    keys = [key_values(resource, row.key, frame.dialect) for row in intent.rows]
+    yield prepared.bind(frame.values.with_({name: [key[name] for key in keys] for name in keys[0]}))
+
+
+def _locking(resource: Resource, read: Access) -> Prepared:
+    parts = [resource.fields[name] for name in resource.key]
+    columns = joined(", ", (field_sql(resource, part, "postgresql") for part in parts))
+    slots = (
+        Param(f"{KEY}{index}", None, None, f"{cast(part.type, 'postgresql')}[]") for index, part in enumerate(parts)
+    )
+    table = table_of(resource, "postgresql")
+    named = sql("(", columns, ") IN (SELECT * FROM unnest(", joined(", ", slots), "))")
+    where = all_of([named, visible(read)])
+    statement = sql(f"SELECT 1 FROM {table} WHERE ", where, " ORDER BY ", columns, f" FOR UPDATE OF {table}")
+    return render(statement, "postgresql")
 
 
 def _one(frame: Frame, intent: BulkIntent, row: BulkRow) -> Script[str | None]:

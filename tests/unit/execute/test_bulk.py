@@ -29,8 +29,9 @@ def run(monkeypatch: pytest.MonkeyPatch, refused: dict[int, Refusal]) -> Any:
 
     monkeypatch.setattr(writes, "create", create)
     nothing: Any = None
+    frame: Any = SimpleNamespace(dialect="sqlite", rights=SimpleNamespace(on=lambda *_: None))
     authorised: Any = SimpleNamespace(verb=Verb.CREATE)
-    script = bulk.write(nothing, BulkIntent(authorised, nothing, nothing, ROWS, None, None))
+    script = bulk.write(frame, BulkIntent(authorised, nothing, nothing, ROWS, None, None))
     try:
         next(script)
     except StopIteration as stop:
