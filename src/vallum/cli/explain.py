@@ -84,7 +84,7 @@ def _explained(
     if verb is None:
         return [Line(0, f"{route.path} has no {method}: 405; it has {', '.join(route.methods)}", "refused")]
     if route.public is not None:
-        return [Line(0, f"{route.path} is public: {route.public} No credential is looked at", "allowed")]
+        return [Line(0, f"{route.path} is public: {route.public}", "allowed")]
     caller, facts = _asking(database, name, address)
     if route.kind is Kind.BUILT_IN:
         return _built_in(route, caller)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from tests.unit.serve.served import free_port
 
 from vallum import defaults
 from vallum.serve import alone as one_server
@@ -81,17 +82,17 @@ def test_a_port_that_is_taken_is_refused() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(SettingsError) as caught:
-            run._check_free(settings(port=port))
+            run._check_free(settings(port=port, ops_port=0))
         assert caught.value.identifier == "port-taken"
         with pytest.raises(SettingsError, match="ops-port-taken"):
-            run._check_free(settings(ops_port=port))
-    run._check_free(settings(port=port))
+            run._check_free(settings(port=free_port(), ops_port=port))
+    run._check_free(settings(port=port, ops_port=0))
 
 
 def test_a_socket_file_of_a_dead_server_is_removed(tmp_path: Path) -> None:
     """One that is listened on, and a file that is no socket, are refused and left alone."""
     path = tmp_path / "socket"
-    given = settings(unix_socket=str(path))
+    given = settings(unix_socket=str(path), ops_port=0)
     run._check_free(given)
     with socket.socket(socket.AF_UNIX) as living:
         living.bind(str(path))
