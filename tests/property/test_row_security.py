@@ -242,7 +242,7 @@ def worlds() -> st.SearchStrategy[World]:
     return st.builds(World, tables(), models(), st.binary(min_size=400, max_size=400).map(Choices), callers())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(world=worlds())
 def test_the_database_decides_as_the_rules_mean(owned: Owned, world: World) -> None:
     """Rows seen, created, changed and removed, each as the evaluator says."""

@@ -64,7 +64,10 @@ def check(data: Data = None, app: App = None, as_json: AsJson = False) -> None:
         drifts = opened.look(database.drifted(api))
     if drifts is None:
         drifts = [database.Drift("(all)", "there are no policies: `vallum rls apply` makes them")]
-    table(("table", "drift"), [drift._asdict() for drift in drifts], as_json=as_json)
+    if drifts or as_json:
+        table(("table", "drift"), [drift._asdict() for drift in drifts], as_json=as_json)
+    else:
+        typer.echo("The policies are those of the rules.")
     if drifts:
         raise typer.Exit(1)
 

@@ -39,6 +39,7 @@ SELECT t.name, md5(concat_ws(',', c.relrowsecurity, c.relforcerowsecurity, c.rel
   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)))
 FROM unnest($1::text[]) t(name) LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
 """
+_BY_HAND: Final = "SELECT 1 WHERE to_regclass($1::text) IS NULL"
 _KEEP: Final = f"INSERT INTO {SCHEMA}.applied (name, statements, catalogue) VALUES ($1::text, $2::text, $3::text)"
 _KEPT: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
 
@@ -69,7 +70,7 @@ def apply(api: API, role: str) -> Callable[[], Script[int]]:
         digests = _digests(wanted)
         for statement in [*wanted.statements, _TABLE]:
             yield Statement(statement, ())
-        yield from refuse_reader(role)
+        yield from refuse_reader(role, list(digests))
         for name, catalogue in (yield from _catalogue(digests)).items():
             yield Statement(_KEEP, [name, digests[name], catalogue])
         return len(digests)
@@ -97,6 +98,8 @@ def drifted(api: API) -> Callable[[], Script[list[Drift] | None]]:
         role = yield from installed_for()
         if role is None:
             return None
+        if (yield Statement(_BY_HAND, [f"{SCHEMA}.applied"])):
+            return [Drift("(all)", "they were made by a script, so that there is nothing to compare them with")]
         wanted = _digests(installation(api, role, (yield from views_among(tables_of(api)))))
         kept = {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_KEPT, ()))}
         present = yield from _catalogue([*wanted, *(name for name in kept if name not in wanted)])

@@ -39,6 +39,10 @@ SELECT t, c.oid IS NOT NULL, pg_has_role(c.relowner, 'USAGE'),
   c.relrowsecurity AND NOT EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid)
 FROM unnest($1::text[]) t LEFT JOIN pg_class c ON c.oid = to_regclass(t)
 """
+_BESIDE: Final = """
+SELECT t FROM unnest($2::text[]) t
+WHERE has_table_privilege($1::text, t, 'SELECT, INSERT, UPDATE, TRUNCATE, REFERENCES, TRIGGER')
+"""
 _VIEWS: Final = """
 SELECT t FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t) WHERE c.relkind NOT IN ('r', 'p')
 """
@@ -88,8 +92,9 @@ def views_among(tables: list[str]) -> Script[frozenset[str]]:
     return frozenset([name for (name,) in (yield Statement(_VIEWS, [tables]))])
 
 
-def refuse_reader(role: str) -> Script[None]:
-    """Refuse a role that may name what the policies alone may use.
+def refuse_reader(role: str, tables: list[str]) -> Script[None]:
+    """Refuse a role that may name what the policies alone may use, or has more of a table than the columns that it was
+    given: all columns, or a TRUNCATE, which no policy is asked for.
 
     Raises:
         StoreError: `rls-role`.
@@ -97,6 +102,10 @@ def refuse_reader(role: str) -> Script[None]:
     ((may,),) = yield Statement("SELECT has_schema_privilege($1::text, $2::text, 'USAGE, CREATE')", [role, SCHEMA])
     if may:
         raise StoreError("rls-role", role, f"It may use the schema {SCHEMA}, whose views show every row.")
+    beside = [table for (table,) in (yield Statement(_BESIDE, [role, tables]))]
+    if beside:
+        mend = f"By PUBLIC or a role that it is a member of, it has rights beside the rules to {', '.join(beside)}."
+        raise StoreError("rls-role", role, mend)
 
 
 def known(role: str) -> Script[bool]:

@@ -75,7 +75,10 @@ def test_what_is_applied_holds(run: Run, place: Path) -> None:
     assert asked(place, "SELECT id FROM notes", ("rita", [])) == []
     assert asked(place, "SELECT id FROM notes") == []
     assert len(asked(place, "SELECT id FROM notes", user=OWNER)) == 5
-    assert run("rls", "check").code == 0
+    assert (run("rls", "check").out, run("rls", "check", "--json").json()) == (
+        "The policies are those of the rules.\n",
+        [],
+    )
     ((verb, note),) = asked(place, "SELECT verb, note FROM vallum_audit ORDER BY id DESC LIMIT 1", user=OWNER)
     assert (verb, READER in note) == ("rls apply", True)
     run("rls", "remove")
@@ -85,13 +88,26 @@ def test_what_is_applied_holds(run: Run, place: Path) -> None:
 
 
 def test_printed_statements_are_those_that_are_applied(run: Run, place: Path) -> None:
-    """As a script for psql, and as JSON."""
+    """As a script, which does what `apply` does but for its notes, and as JSON."""
     script = run("rls", "print", "--role", READER).out
     assert script.startswith("BEGIN;\n")
     assert script.endswith("COMMIT;\n")
     statements = run("rls", "print", "--role", READER, "--json").json()
     assert len(statements) > 10
     assert all(f"{statement};\n" in script for statement in statements)
+    server = stores.server()
+    name = stores.name_of((place / "data" / stores.URL_FILE).read_text())
+
+    async def carry_out() -> None:
+        connection = await server.connect(name, OWNER)
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
+    server.wait(carry_out())
+    assert len(asked(place, "SELECT id FROM notes", ("rita", ["reader"]))) == 3
+    assert "by a script" in run("rls", "check").out
 
 
 def test_a_role_of_any_name(run: Run, place: Path) -> None:
@@ -164,3 +180,21 @@ def test_policies_of_somebody_else_are_not_added_to(run: Run, place: Path) -> No
     asked(place, "ALTER TABLE notes DISABLE ROW LEVEL SECURITY", user=OWNER)
     assert run("rls", "apply", "--role", READER).code == 0
     assert run("rls", "apply", "--role", READER).code == 0
+
+
+@pytest.mark.parametrize("right", ["SELECT", "UPDATE", "TRUNCATE", "TRIGGER"])
+def test_rights_beside_the_rules_are_refused(run: Run, place: Path, right: str) -> None:
+    """What PUBLIC may do, the role may do: read every column, or empty the table."""
+    asked(place, f"GRANT {right} ON notes TO PUBLIC", user=OWNER)
+    said = run("rls", "apply", "--role", READER)
+    assert (said.code, "rls-role" in said.err, "notes" in said.err) == (1, True, True)
+    asked(place, f"REVOKE {right} ON notes FROM PUBLIC", user=OWNER)
+
+
+def test_the_tables_are_closed_to_other_roles(run: Run, place: Path) -> None:
+    """Who is granted a table and named by no policy sees no row, whatever identity it claims."""
+    assert run("rls", "apply", "--role", READER).code == 0
+    other = '"' + ATTACKED.replace('"', '""') + '"'
+    asked(place, f"GRANT SELECT ON notes TO {other}", user=OWNER)
+    assert asked(place, "SELECT id FROM notes", ("will", ["writer"]), user=ATTACKED) == []
+    asked(place, f"REVOKE SELECT ON notes FROM {other}", user=OWNER)
