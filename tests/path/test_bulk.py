@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -428,3 +429,22 @@ def test_bulks_that_want_the_same_rows_come_one_after_the_other(client: As, data
         assert set(threads.map(send, range(8))) == {200}
     assert len(stores.rows(data, "SELECT DISTINCT seats FROM rooms")) == 1
     assert len(audit(data)) == 32
+
+
+@pytest.mark.stores("postgresql")
+def test_rows_out_of_sight_are_not_locked(client: As, data: Path) -> None:
+    """Else a caller could hold up others at rows that it cannot see, and tell by the wait that somebody is at work there."""
+    server, name = stores.server(), stores.name_of(stores.database_of(data) or "")
+
+    async def held(work: Callable[[], Answer]) -> Answer:
+        connection = await server.connect(name)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT 1 FROM rooms WHERE id = 3 FOR UPDATE")
+                return await asyncio.wait_for(asyncio.to_thread(work), 5)
+        finally:
+            await connection.close()
+
+    body = [{"id": 1, "seats": 4}, {"id": 3, "seats": 4}]
+    answer = server.wait(held(lambda: client("cleo").patch("/rooms", json=body, headers=ANY)))
+    assert faults(answer, 404, "not_found") == [("/1", "not_found")]
