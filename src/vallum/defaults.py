@@ -153,7 +153,7 @@ ADDRESS_KEYS_CACHED: Final = 16_384
 """Parsed network addresses kept (about 200 bytes each); the least recently used goes first."""
 COUNT_COST: Final = 4
 """Units that an exact count adds to a list: it looks at every row that the caller may read, a page at 100 at most."""
-INCLUDE_COST: Final = 4
+INCLUDE_COST: Final = 2
 """Units that each included relation adds to a list or item: a page of 100 rows, which is one unit, has up to 1,000 more."""
 STATEMENT_COST: Final = 2
 """Units of the burst for a statement that is built for a caller's query: 0.35 ms, as long as two requests take."""

@@ -310,7 +310,7 @@ def test_after_goes_with_one_list(client: As, query: str) -> None:
 
 
 def test_each_relation_costs(client: As) -> None:
-    """Four units for each unless the author says otherwise, on lists and items, whatever comes of it."""
+    """Two units for each unless the author says otherwise, on lists and items, whatever comes of it."""
     fred = client("fred")
 
     def used(path: str) -> int:
@@ -318,10 +318,10 @@ def test_each_relation_costs(client: As) -> None:
         fred.get(path)
         return int(left - got(fred.get("/limits"))["policies"][0]["remaining"])
 
-    assert used("/pupils?include=friend") == 5
-    assert used("/pupils/1?include=friend.friend,admirers") == 13
-    assert used("/pupils/1?%69nclude=friend%2Cadmirers") == 9
-    assert used("/pupils/1?include=nothing") == 5
+    assert used("/pupils?include=friend") == 3
+    assert used("/pupils/1?include=friend.friend,admirers") == 7
+    assert used("/pupils/1?%69nclude=friend%2Cadmirers") == 5
+    assert used("/pupils/1?include=nothing") == 3
     assert used("/pupils/1") == 1
 
 

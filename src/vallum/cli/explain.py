@@ -77,6 +77,7 @@ def explain(
 def _explained(
     api: API, table: RouteTable, database: CommandDatabase, method: str, path: str, name: str | None, address: str
 ) -> Sequence[Line]:
+    path, _, _ = path.partition("?")  # rules decide about rows, whatever a query asks of them
     route, keys = table.find(path)
     if route is None:
         return [Line(0, f"no route has the path {path}: 404 for a known caller, 401 for others", "refused")]

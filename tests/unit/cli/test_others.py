@@ -127,6 +127,7 @@ def test_check_and_serve_stop_at_a_rule_for_nobody(tmp_path: Path) -> None:
         (["--as", "will", "PATCH", "/notes/1"], 0, ["allowed", "fields owner, text"]),
         (["GET", "/notes/1"], 1, ["anonymous caller"]),
         (["--as", "rita", "GET", "/notes"], 0, ["grants", "notes.owner = me.id"]),
+        (["--as", "rita", "GET", "/notes/1?fields=id"], 0, ["allowed", "notes.owner = me.id"]),
         (["--as", "rita", "POST", "/slow"], 1, ["not a role of this caller"]),
         (["--as", "will", "POST", "/slow"], 0, ["grants"]),
         (["--as", "rita", "GET", "/notes/99"], 1, ["no row with the key 99"]),
