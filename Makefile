@@ -2,7 +2,7 @@
 #
 #   make demo           the School at https://localhost:8443   (PORT=… DATA=… DATABASE=postgresql://…)
 #   make test           every check that needs nothing but Python  (COVERAGE=1 measures branches too: twice the time)
-#   make test-postgres  every test of the path and of the School, on PostgreSQL instead of SQLite
+#   make test-postgres  the tests for which the store matters, on PostgreSQL instead of SQLite
 #   make differential   the same policies in memory and on both stores (CASES=20000 SEED=…)
 #   make system-test    what needs Debian packages (as root it installs them)
 #   make bench          throughput on this machine (PARTS=sqlite,postgres,peers,depth,visibility SECONDS=4 OUT=build/bench)
@@ -111,9 +111,14 @@ lint: $(DEV) $(PROJECT)
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST_ARGS)
 
+# What make test runs on SQLite and this on PostgreSQL: the path, served processes and commands among it, and the School.
+# What is not here: tests/unit/store and tests/property have files for each store, which make test runs; tests/unit/audit is about
+# a chain of rows, which the commands and the path make and verify on PostgreSQL as well; the other
+# units serve small APIs on SQLite where they need a store at all. What is about SQLite alone among those that are here says
+# `@pytest.mark.stores("sqlite")`, with the reason beside it.
 .PHONY: test-postgres
 test-postgres: $(DEV) $(PROJECT)
-	TEST_STORES=postgresql $(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 $(PYTEST_ARGS) tests/path examples/school
+	TEST_STORES=postgresql $(BIN)/pytest -n $(WORKERS) --dist loadfile --timeout 120 $(PYTEST_ARGS) tests/path tests/unit/cli examples/school
 
 CASES ?= 20000
 SEED ?=

@@ -64,6 +64,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store", found, scope="session", indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def _of_sqlite(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is about SQLite alone stays there: `@pytest.mark.stores("sqlite")`, with the reason beside it."""
+    marker = request.node.get_closest_marker("stores")
+    if marker is not None and marker.args == (SQLITE,):
+        monkeypatch.delenv("TEST_STORES", raising=False)
+
+
 @final
 class Server:
     """A PostgreSQL of its own, on a unix socket."""
@@ -185,6 +193,8 @@ def create(
     (data / URL_FILE).write_text(url)
 
 
+PLACES: Final[dict[Path, str]] = {}
+"""Data directory of commands → the URL that they are given (`tests/unit/serve/served.py`)."""
 _COPIES: Final[dict[str, Path]] = {}
 """Database → the directory of the test that it was made for."""
 
@@ -207,7 +217,7 @@ def copied(source: Path, target: Path) -> Path:
 def database_of(data: Path | None) -> str | None:
     """The URL of the database behind a data directory; None for SQLite."""
     file = None if data is None else data / URL_FILE
-    return file.read_text() if file is not None and file.exists() else None
+    return file.read_text() if file is not None and file.exists() else PLACES.get(data) if data else None
 
 
 def name_of(url: str) -> str:

@@ -8,11 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.path.load import Load, library
 from tests.unit.serve.served import Served
 
 from vallum import defaults
 from vallum.testing.wire import freshness
+
+pytestmark = pytest.mark.stores("sqlite")
+"""A backup is of the file; of a server its own tools make one (docs/backup.md)."""
 
 SEEDED = 6
 BACKUPS = 3

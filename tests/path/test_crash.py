@@ -11,8 +11,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.path.load import Asked, Load, library
 from tests.unit.serve.served import Served, eventually
+
+pytestmark = pytest.mark.stores("sqlite")
+"""It looks into the file; a killed PostgreSQL is in test_postgres_faults.py."""
 
 ROUNDS = 3
 LOAD_SECONDS = 1.3

@@ -23,6 +23,9 @@ from tests.unit.serve.served import Served, eventually
 
 from vallum.crypto.random import request_id
 
+pytestmark = pytest.mark.stores("sqlite")
+"""The mark on the disk is SQLite's; on PostgreSQL a nonce is in the database before its request goes on."""
+
 ROUNDS: Final = 2
 LOAD_SECONDS: Final = 1.0
 CLOCKS: Final = (0, 0, 0, -1, -120, 1, 2, 3, 28)

@@ -12,8 +12,8 @@ import pytest
 from tests.path.load import Load, library
 from tests.unit.serve.served import Served, vallum
 
+from tests import stores
 from vallum.store import principals
-from vallum.store.sqlite import SqliteFile
 
 AFTER_SECONDS = 0.3
 
@@ -87,7 +87,7 @@ def test_fifty_changes_in_a_row_each_count_at_once(server: Served) -> None:
     """On one connection that stays open, by a writer that needs no start-up time: attributes, roles, plan."""
     headers = {"Authorization": f"Bearer {server.token('tom')}"}
     connection = http.client.HTTPSConnection("localhost", server.port, context=server.context(), timeout=20)
-    with contextlib.closing(connection), SqliteFile(server.place / "data" / "vallum.db") as file:
+    with contextlib.closing(connection), stores.opened(server.place / "data") as file:
 
         def asked(path: str) -> tuple[int, bytes, str]:
             connection.request("GET", path, headers=headers)

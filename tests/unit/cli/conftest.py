@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.unit.serve.served import Said, command
+from tests.unit.serve.served import Said, command, on_store
 
 Run = Callable[..., Said]
 
 
+Template = Callable[[], Path]
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("template")
-    made = command("db", "create", "--dev", "--seed", "--port", "9443", cwd=place)
-    assert made.code == 0, made.err
-    return place
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """Of the store of the run, or of SQLite for a test that is about it."""
+
+    @cache
+    def made(stores: str | None) -> Path:
+        place = tmp_path_factory.mktemp("template")
+        said = command("db", "create", "--dev", "--seed", "--port", "9443", cwd=place)
+        assert said.code == 0, said.err
+        return place
+
+    return lambda: made(os.environ.get("TEST_STORES"))
 
 
 @pytest.fixture
-def place(template: Path, tmp_path: Path) -> Path:
+def place(template: Template, tmp_path: Path) -> Path:
     """A directory with `data` in it."""
-    shutil.copytree(template / "data", tmp_path / "data")
+    shutil.copytree(template() / "data", tmp_path / "data")
+    on_store(tmp_path, {}, template())
     return tmp_path
 
 

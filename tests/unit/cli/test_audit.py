@@ -15,6 +15,7 @@ import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import vallum
 
+from tests import stores
 from vallum.serve.alone import alone
 
 HASHES = "$argon2"
@@ -29,7 +30,11 @@ def listed(run: Run, *arguments: str) -> list[dict[str, Any]]:
 
 
 def tamper(place: Path, text: str) -> None:
-    """In the file itself, past the triggers."""
+    """In the database itself, past the triggers."""
+    url = stores.database_of(place / "data")
+    if url is not None:
+        stores.server().script(stores.name_of(url), f"SET session_replication_role = replica; {text}")
+        return
     with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
@@ -153,6 +158,7 @@ def test_a_whole_audit_leaves_with_0_and_a_falsified_one_with_1(run: Run, place:
     ]
 
 
+@pytest.mark.stores("sqlite")  # what is undone is a sequence of its own
 def test_a_chain_from_nothing_is_found_by_what_lies_beside_it(run: Run, place: Path) -> None:
     """Everything in the database is new and whole; the checkpoint in the data directory, or one from outside, tells."""
     run("user", "add", "ada", "--no-password")

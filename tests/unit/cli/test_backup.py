@@ -15,6 +15,9 @@ from tests.unit.serve.served import Said, command
 
 from tests import stores
 
+pytestmark = pytest.mark.stores("sqlite")
+"""A backup is of the file; of a server its own tools make one (docs/backup.md)."""
+
 
 def test_a_backup_is_told_and_restored(run: Run, place: Path) -> None:
     """Its counts and its digest; what is to be done after a restore; both are in the audit."""

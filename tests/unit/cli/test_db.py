@@ -12,12 +12,12 @@ from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import Said, command
 from tests.unit.store.test_migrations import FIRST_VERSION
 
+from tests import stores
 from vallum.store.migrations import VERSION
 
 
 def rows(place: Path, text: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
-        return connection.execute(text).fetchall()
+    return stores.rows(place / "data", text)
 
 
 def files(place: Path) -> set[str]:
@@ -27,19 +27,27 @@ def files(place: Path) -> set[str]:
 def test_it_makes_everything_that_is_needed(tmp_path: Path) -> None:
     """Both sorts of tables, the accounts, the keys, the cursors' secret; for the owner alone; without seed no rows."""
     said = command("db", "create", "--json", cwd=tmp_path)
-    assert said.json() == {"data": "data", "accounts": 2, "seeded": False, "development": False}
+    told = {"data": "data", "accounts": 2, "seeded": False, "development": False}
+    url = stores.database_of(tmp_path / "data")
+    assert said.json() == (told if url is None else {**told, "database": url})
     assert rows(tmp_path, "SELECT id FROM vallum_principal ORDER BY id") == [("rita",), ("will",)]
     assert rows(tmp_path, "SELECT count(*) FROM notes") == [(0,)]
     ((kid,),) = rows(tmp_path, "SELECT kid FROM vallum_signing_key")
     keys = {f"data/keys/{name}" for name in ("secret", f"{kid}.pem", "audit.pem", "audit.jwks")}
-    assert files(tmp_path) == {"data/vallum.db", *keys}
+    assert files(tmp_path) - {"data/vallum.db"} == keys
+    assert (tmp_path / "data" / "vallum.db").exists() is (url is None)
     for path in tmp_path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
 def test_it_is_seeded_when_asked(place: Path) -> None:
-    """By the functions of `on_seed`; and counted, so that SQLite chooses the right index."""
+    """By the functions of `on_seed`."""
     assert rows(place, "SELECT count(*) FROM notes") == [(5,)]
+
+
+@pytest.mark.stores("sqlite")  # PostgreSQL counts by itself, too
+def test_what_is_seeded_is_counted(place: Path) -> None:
+    """So that SQLite chooses the right index."""
     assert rows(place, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'notes'") == [(1,)]
 
 
@@ -52,7 +60,7 @@ def test_it_does_not_touch_a_database_that_is_there(run: Run, place: Path) -> No
     """Nor its keys."""
     before = files(place)
     said = run("db", "create", "--dev", "--seed")
-    assert (said.code, "database-exists" in said.err) == (1, True)
+    assert (said.code, "-exists" in said.err) == (1, True)
     assert files(place) == before
     assert rows(place, "SELECT count(*) FROM notes") == [(5,)]
 
@@ -85,6 +93,7 @@ def test_migrate_says_from_where_to_where(run: Run) -> None:
     assert run("db", "migrate", "--json").json() == {"before": VERSION, "after": VERSION}
 
 
+@pytest.mark.stores("sqlite")  # the script of the first version is; tests/unit/store/test_migrations.py has the other's
 def test_an_old_database_is_refused_until_it_is_migrated(run: Run, place: Path) -> None:
     """`serve` names the command; after it a key can be made."""
     with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
@@ -98,8 +107,6 @@ def test_an_old_database_is_refused_until_it_is_migrated(run: Run, place: Path) 
 
 def test_migrate_refuses_a_newer_database(run: Run, place: Path) -> None:
     """It was written by a newer Vallum."""
-    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
-        connection.execute("UPDATE vallum_meta SET value = '99' WHERE key = 'schema'")
-        connection.commit()
+    rows(place, "UPDATE vallum_meta SET value = '99' WHERE key = 'schema'")
     said = run("db", "migrate")
     assert (said.code, "schema-new" in said.err) == (1, True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,14 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import Run
 
+from tests import stores
 from vallum.crypto import api_key
 
 DAY = 86_400
 
 
 def rows(place: Path, statement: str, *arguments: str) -> list[Any]:
-    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
-        return connection.execute(statement, arguments).fetchall()
+    return stores.rows(place / "data", statement, *arguments)
 
 
 def listed(run: Run, name: str) -> list[dict[str, Any]]:

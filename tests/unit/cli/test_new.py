@@ -13,6 +13,7 @@ from vallum.cli import commands_doc
 from vallum.cli.new import FILES
 
 
+@pytest.mark.stores("sqlite")  # that is what a new project has
 def test_a_new_project_does_what_its_readme_says(tmp_path: Path) -> None:
     """Its tests pass, `check` finds nothing, and it is served: what is its owner's is listed, made and finished."""
     with Terminal(tmp_path) as terminal:

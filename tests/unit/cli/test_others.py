@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import Said, command
+
+from tests import stores
 
 
 def states(run: Run) -> list[str]:
@@ -73,6 +73,7 @@ def test_check_finds_settings_and_declarations(run: Run, place: Path) -> None:
 
 BROKEN = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests import stores
 from vallum import API, READ, allow
 class Base(DeclarativeBase): pass
 class Word(Base):
@@ -83,6 +84,7 @@ api.resource(Word, allow("king", READ))
 """
 
 
+@pytest.mark.stores("sqlite")  # a server has a database, without tables, before `db create`
 def test_accounts_without_their_plan_are_found_before_the_start(tmp_path: Path) -> None:
     """`check` says what `serve` would stop at; before there is a database there is nothing to say."""
     program = METERS.replace('roles=["reader"])', 'roles=["reader"], plans={"gold": Plan("9/s")})', 1)
@@ -97,16 +99,15 @@ def test_accounts_without_their_plan_are_found_before_the_start(tmp_path: Path) 
     for arguments in (["db", "create", "--dev"], ["key", "add", "rich", "--plan", "gold"]):
         assert command(*arguments, cwd=tmp_path, VALLUM_APP="meters:api").code == 0
     assert checked() == []
-    with closing(sqlite3.connect(tmp_path / "data" / "vallum.db")) as connection:
-        connection.execute("UPDATE vallum_principal SET plan = 'silver' WHERE id = 'rich'")
-        connection.commit()
+    stores.rows(tmp_path / "data", "UPDATE vallum_principal SET plan = 'silver' WHERE id = 'rich'")
     assert checked() == ["account-plan"]
     said = command("check", "--dev", cwd=tmp_path, VALLUM_APP="meters:api")
     assert "account 'rich'" in said.out
-    (tmp_path / "data" / "vallum.db").write_bytes(b"")
+    stores.rows(tmp_path / "data", "DROP TABLE vallum_meta")
     assert checked() == ["schema-missing"]
 
 
+@pytest.mark.stores("sqlite")  # a server has a database, without tables, before `db create`
 def test_check_and_serve_stop_at_a_rule_for_nobody(tmp_path: Path) -> None:
     """An unknown role is an error of the declaration, found before anything is served."""
     (tmp_path / "broken.py").write_text(BROKEN)

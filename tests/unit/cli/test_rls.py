@@ -154,6 +154,7 @@ def test_a_role_that_could_see_past_the_policies_is_refused(run: Run, power: str
         server.execute("DROP ROLE tiny_power")
 
 
+@pytest.mark.stores("sqlite")  # the last case is; the others name their database
 def test_what_cannot_be_is_said(run: Run, place: Path) -> None:
     """An unknown role, an owner that is under its own policies, a database that is none of PostgreSQL's."""
     assert "rls-role-unknown" in run("rls", "apply", "--role", "nobody").err

@@ -11,6 +11,7 @@ from tests.unit.serve.served import command
 from vallum.cli import serve
 
 
+@pytest.mark.stores("sqlite")  # whose database is a file that can be missing
 @pytest.mark.parametrize(
     ("arguments", "identifier"),
     [

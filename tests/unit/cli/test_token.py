@@ -68,6 +68,7 @@ def test_it_is_for_accounts_that_are_there(run: Run) -> None:
     assert "account-unknown" in run("token", "rita").err
 
 
+@pytest.mark.stores("sqlite")  # whose database is a file that can be missing
 def test_it_says_what_is_missing(run: Run, place: Path, tmp_path: Path) -> None:
     """The database, or the file of the key."""
     assert "database-missing" in command("token", "rita", "--data", "nowhere", cwd=tmp_path).err

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import Run
 
+from tests import stores
 from vallum.cli import user
 from vallum.crypto.password import verify_password
 
@@ -20,8 +19,8 @@ def account(run: Run, name: str) -> dict[str, Any]:
 
 
 def column(place: Path, name: str, column_: str) -> Any:
-    with closing(sqlite3.connect(place / "data" / "vallum.db")) as connection:
-        return connection.execute(f"SELECT {column_} FROM vallum_principal WHERE id = ?", [name]).fetchone()[0]
+    ((found,),) = stores.rows(place / "data", f"SELECT {column_} FROM vallum_principal WHERE id = ?", name)
+    return found
 
 
 def test_an_account_is_made_with_its_password_from_standard_input(run: Run, place: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any, final
 
 import pytest
 
+from tests import stores
 from vallum.cli import main
 from vallum.testing.wire import FRESHNESS, freshness
 
@@ -36,6 +37,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def on_store(place: Path, settings: Mapping[str, str], template: Path | None = None) -> dict[str, str]:
+    """The settings, and under `TEST_STORES=postgresql` the database of the commands that run in this directory.
+
+    Args:
+        template: the directory of which `place` is a copy.
+    """
+    if os.environ.get("TEST_STORES") != stores.POSTGRESQL:
+        return {**settings}
+    data = place / "data"
+    if data not in stores.PLACES:
+        source = None if template is None else stores.name_of(stores.PLACES[template / "data"])
+        stores.PLACES[data] = stores.server().url(stores.server().database(source))
+    return {"VALLUM_DATABASE": stores.PLACES[data], **settings}
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -67,7 +83,7 @@ def command(*arguments: str, cwd: Path, stdin: str = "", **settings: str) -> Sai
         patch.syspath_prepend(str(HERE))
         for variable in [name for name in os.environ if name.startswith("VALLUM_")]:
             patch.delenv(variable)
-        for variable, value in {"VALLUM_APP": "tiny:api", "COLUMNS": "120", **settings}.items():
+        for variable, value in {"VALLUM_APP": "tiny:api", "COLUMNS": "120", **on_store(cwd, settings)}.items():
             patch.setenv(variable, value)
         patch.setattr(sys, "stdin", io.StringIO(stdin))
         try:
@@ -82,7 +98,7 @@ def vallum(*arguments: str, cwd: Path, stdin: str | None = None, **settings: str
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=cwd,
-        env=environment(**settings),
+        env=environment(**on_store(cwd, settings)),
         input=stdin,
         capture_output=True,
         text=True,
@@ -126,7 +142,7 @@ class Served:
             self.process = subprocess.Popen(
                 [*PROGRAM, "serve", *self.flags],
                 cwd=self.place,
-                env=environment(**self.settings),
+                env=environment(**on_store(self.place, self.settings)),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
