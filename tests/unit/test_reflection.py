@@ -1,0 +1,84 @@
+"""The connection over which an author's program reads the tables of another: Vallum's own, and for reading only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests.existing.places import make
+
+from tests import stores
+from vallum import API, READ, allow
+from vallum.reflection import connected
+from vallum.serve.create import create_database
+from vallum.serve.settings import load, use
+from vallum.store.errors import StoreError
+from vallum.store.postgres_address import parse
+
+pytestmark = pytest.mark.stores("sqlite", "postgresql")
+
+
+@pytest.fixture
+def house(tmp_path: Path, store: str) -> Iterator[Path]:
+    """The other program's database, named by the settings of a command."""
+    data = tmp_path / "data"
+    make(data, store)
+    before = load()
+    use(load({"data": data, "database": stores.database_of(data), "dev": True}))
+    yield data
+    use(before)
+
+
+def names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+def test_it_finds_what_the_command_was_told(house: Path) -> None:
+    """By its flags, and where an event loop is running as well as where none is."""
+
+    async def inside() -> set[str]:
+        return connected(names)
+
+    assert connected(names) >= {"Customers", "Order Details", "products"}
+    assert asyncio.run(inside()) == connected(names)
+
+
+def test_nothing_is_written_over_it(house: Path) -> None:
+    """Neither rows nor tables, whatever the program does."""
+    for statement in ("CREATE TABLE more (id INTEGER)", "DELETE FROM log"):
+        with pytest.raises(DBAPIError, match=r"read-?only"):
+            connected(lambda connection, text_=statement: connection.execute(text(text_)))  # type: ignore[misc]
+    assert stores.rows(house, "SELECT count(*) FROM log") == [(2,)]
+
+
+@pytest.mark.stores("sqlite")
+def test_a_file_that_is_not_there_is_not_made(house: Path) -> None:
+    """It is asked for."""
+    (house / "vallum.db").unlink()
+    with pytest.raises(StoreError, match="database-missing"):
+        connected(names)
+    assert not (house / "vallum.db").exists()
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Absent(Base):
+    __tablename__ = "absent"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def test_a_table_that_is_not_there_is_not_made(house: Path) -> None:
+    """`vallum db create` makes Vallum's own tables, and none of a model, when the tables are another program's."""
+    api = API("Trade", roles=["a"], existing_tables=True)
+    api.resource(Absent, allow("a", READ))
+    url = stores.database_of(house)
+    create_database(api, house, now=1e9, address=None if url is None else parse(url))
+    assert "vallum_principal" in connected(names)
+    assert "absent" not in connected(names)
