@@ -43,9 +43,11 @@ def check(
     settings = settings_of(data=data, app=app, dev=dev)
     api = load_api(settings.app)
     dialect = dialect_of(settings.database)
-    beside, compared = _database(api, settings)
+    program = declared(api, dialect)
+    sound = not any(finding.severity == "error" for finding in program)
+    beside, compared = _database(api, settings, sound=sound)
     findings = [
-        *(declared(api, dialect) if compared else check_api(api, dialect=dialect)),
+        *(program if compared else check_api(api, dialect=dialect)),
         *posture.findings(settings, time.time()),
         *beside,
     ]
@@ -57,9 +59,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _database(api: API, settings: Settings) -> tuple[list[Finding], bool]:
+def _database(api: API, settings: Settings, *, sound: bool) -> tuple[list[Finding], bool]:
     """What the database shows: tables of another version, accounts that could not be served, and what the rules need
     of the tables. The second part says whether it could be compared; there may be no database yet.
+
+    Args:
+        sound: the declaration has no errors of its own, so that there are statements to ask about.
     """
     if settings.database is None and not (settings.data / DATABASE_FILE).exists():
         return [], False
@@ -69,6 +74,8 @@ def _database(api: API, settings: Settings) -> tuple[list[Finding], bool]:
                 database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
             )
             check_plans(database.read(plans(database.dialect)), api.plans)
+            if not sound:
+                return [], False
             return [*stored(api, database, lists=True), *_row_security(api, database)], True
     except StoreError as fault:
         return [error(fault.identifier, fault.place, "The server would not start.", fault.mend)], False

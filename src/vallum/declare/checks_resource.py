@@ -14,6 +14,8 @@ from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Reference, Resource
 
+OURS: Final = "vallum_"
+"""What the names of Vallum's own tables begin with; reflection finds them beside the others."""
 RESERVED: Final = frozenset({"limit", "after", "sort", "fields", "count", "include"})
 """Query parameters of a list; `validate.query` reads them, so a filter of that name would never be seen."""
 
@@ -21,6 +23,7 @@ RESERVED: Final = frozenset({"limit", "after", "sort", "fields", "count", "inclu
 def resource_findings(api: API, resource: Resource) -> list[Finding]:
     """What is wrong with a resource, apart from its model and its rules."""
     return [
+        *_table_findings(resource),
         *_list_findings(resource, "filter", resource.filters),
         # The key is always among the sorts, readable or not: lists end with it.
         *_list_findings(resource, "sort", tuple(name for name in resource.sorts if name not in resource.key)),
@@ -31,6 +34,16 @@ def resource_findings(api: API, resource: Resource) -> list[Finding]:
         *_body_findings(resource),
         *_word_findings(resource),
     ]
+
+
+def _table_findings(resource: Resource) -> Iterator[Finding]:
+    if resource.table.name.lower().startswith(OURS):
+        yield error(
+            "table-reserved",
+            resource.path,
+            "Vallum keeps its accounts, keys and audit in tables of this name.",
+            "Leave it out; name a table of your own otherwise.",
+        )
 
 
 def allows(resource: Resource, operation: Operation) -> list[Rule]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from sqlalchemy.ext.declarative import DeferredReflection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.existing.app import api_of, models
 from tests.existing.places import make, reflected
+from tests.unit.serve.served import command
 
 from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, me
@@ -244,3 +247,33 @@ def test_a_file_has_to_be_there(tmp_path: Path, house: Path) -> None:
     with pytest.raises(StoreError, match="database-missing"):
         create_database(api, tmp_path / "data", now=1e9)
     assert not (tmp_path / "data" / DATABASE_FILE).exists()
+
+
+@pytest.mark.stores("sqlite")
+def test_what_reflection_brings_along_is_told_all_at_once(house: Path, tmp_path: Path) -> None:
+    """Every table as it is, under a database that is ready: types and names that cannot be served, and nothing of SQL."""
+    shutil.copytree(house, tmp_path / "data")
+    (tmp_path / "whole.py").write_text(WHOLE)
+    assert command("db", "create", "--dev", cwd=tmp_path, VALLUM_APP="whole:api").code == 0
+    del sys.modules["whole"]  # the next command is a process of its own
+    said = command("check", "--dev", "--json", cwd=tmp_path, VALLUM_APP="whole:api")
+    told = {(f["identifier"], f["place"]) for f in said.json() if f["severity"] == "error"}
+    assert said.code == 1
+    assert {("column-type", "Customers.code"), ("field-name", "Customers.Company Name")} <= told
+    assert ("table-reserved", "/vallum_principal") in told, "a loop over all tables finds those of Vallum, too"
+    assert {identifier for identifier, _ in told} <= {
+        *("column-type", "numeric-scale", "key-type", "field-name", "path-form", "table-reserved")
+    }
+
+
+WHOLE = """
+from sqlalchemy.ext.automap import automap_base
+from vallum import API, READ, allow
+from vallum.reflection import connected, related
+
+Base = automap_base()
+connected(lambda connection: Base.prepare(autoload_with=connection, generate_relationship=related))
+api = API("Trade", roles=["clerk"], existing_tables=True)
+for model in Base.classes:
+    api.resource(model, allow("clerk", READ), path="/" + model.__table__.name.replace(" ", "-"))
+"""
