@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import JSON, BigInteger, DateTime, Enum, Interval, Numeric, Text, and_, not_
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+import pytest
+from sqlalchemy import JSON, BigInteger, DateTime, Enum, Interval, Numeric, Text, and_, exists, not_, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from tests.path.small import NOON
 from tests.under_policies import Caller, made
 
+from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, allow, me
 
 
@@ -101,12 +103,13 @@ def test_two_rules_do_not_add_up(tmp_path: Path) -> None:
     """To a change that neither allows, to a field that the one of them that holds does not grant, or to a reading without
     what the rule compares with.
     """
-    pages = API("Pages", roles=["author", "guest"])
+    pages = API("Pages", roles=["author", "guest", "blind"])
     pages.resource(
         Page,
         allow("author", READ),
         allow("author", UPDATE, where=Page.owner == me.id, fields=[*HANDED, "text"]),
         allow("author", UPDATE, where=Page.editor == me.id, fields=[*HANDED, "note"]),
+        allow("blind", UPDATE, fields=["text"]),
         allow("guest", READ, where=Page.owner.is_not_distinct_from(me.id)),
     )
     found = made(pages, tmp_path / "data", lambda db: db.add_all([Page(id=1, owner="ann"), Page(id=2)]), lambda: NOON)
@@ -127,5 +130,32 @@ def test_two_rules_do_not_add_up(tmp_path: Path) -> None:
     assert not done("owner = 'bob', text = 'y'")
     assert done("owner = 'bob', note = 'y'")
     assert not done("text = 'z'")
+    found.asked(("bob", ["blind"], {}), "UPDATE pages SET text = 'unseen'")
+    assert found.asked(ann, "SELECT id FROM pages WHERE text = 'unseen'") == [[]]
     guests: list[Caller] = [(None, ["guest"], {}), ("bob", ["guest"], {}), ("ann", ["guest"], {})]
     assert [found.asked(guest, "SELECT id FROM pages") for guest in guests] == [[[]], [[(1,)]], [[]]]
+
+
+def test_a_new_row_has_what_its_rule_grants(tmp_path: Path) -> None:
+    """What only another's rule gives stays empty; a rule that reads its own table finds the new row there, as in the API."""
+    other = aliased(Page)
+    pages = API("Pages", roles=["author", "editor"], fresh="off")
+    itself = exists(select(other.id).where(other.id == Page.id, other.owner == me.id))
+    pages.resource(
+        Page,
+        allow(["author", "editor"], READ),
+        allow("author", CREATE, where=itself, fields=["owner", "text"]),
+        allow("editor", CREATE, fields=["owner", "note"]),
+    )
+    pages.accounts.add("ann", roles=["author"])
+    found = made(pages, tmp_path / "data", lambda _: None, lambda: NOON)
+    ann: Caller = ("ann", ["author"], {})
+    new = "INSERT INTO pages (owner, text, note) VALUES ('ann', 'x', %s) RETURNING text"
+    assert found.asked(ann, new % "NULL") == [[("x",)]]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        found.asked(ann, new % "'y'")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        found.asked(ann, "INSERT INTO pages (owner, text) VALUES ('bob', 'x')")
+    with stores.client(pages, "ann", found.data) as client:
+        assert client.post("/pages", json={"owner": "ann", "text": "x"}).status_code == 201
+        assert client.post("/pages", json={"owner": "bob", "text": "x"}).status_code == 403
