@@ -4,6 +4,7 @@
 #   make test           every check that needs nothing but Python  (COVERAGE=1 measures branches too: twice the time)
 #   make test-postgres  the tests for which the store matters, on PostgreSQL instead of SQLite
 #   make differential   the same policies in memory and on both stores (CASES=20000 SEED=…)
+#   make mutation       what no test notices, where rules are decided (MINUTES=30 SAMPLE=200 SEED=1)
 #   make system-test    what needs Debian packages (as root it installs them)
 #   make bench          throughput on this machine (PARTS=sqlite,postgres,peers,depth,visibility SECONDS=4 OUT=build/bench)
 #   make format         let ruff rewrite the code
@@ -126,6 +127,13 @@ SEED ?=
 .PHONY: differential
 differential: $(DEV) $(PROJECT)
 	DIFFERENTIAL_CASES=$(CASES) DIFFERENTIAL_SEED=$(SEED) $(BIN)/pytest -s $(PYTEST_ARGS) tests/property/test_differential.py
+
+MINUTES ?= 30
+SAMPLE ?= 200
+
+.PHONY: mutation
+mutation: $(DEV) $(PROJECT)
+	PYTHONPATH=. $(BIN)/python -m tests.mutation.run --minutes $(MINUTES) --sample $(SAMPLE) --seed $(or $(SEED),1) $(FILES)
 
 .PHONY: format
 format: $(DEV)

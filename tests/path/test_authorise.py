@@ -42,7 +42,7 @@ def office(projects: Path, tmp_path: Path) -> Path:
 def worker(office: Path, clock: Clock) -> Iterator[As]:
     """`worker("mia")` calls the second application."""
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(Client(general.api, as_=name, data=office, clock=clock))
+        yield lambda name: stack.enter_context(stores.client(general.api, name, office, clock))
 
 
 def code(answer: Answer) -> tuple[int, str]:

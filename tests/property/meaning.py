@@ -69,13 +69,19 @@ class Meaning:
         self.caller = caller
         self.facts = facts
         self.now = now
+        self._questions: dict[tuple[int, str], tuple[Tables, Question]] = {}
         self._served = {resource.table: resource for resource in api.resources.values()}
 
     # Reads ---------------------------------------------------------------------------------
 
     def question(self, resource: Resource, rows: Tables | None = None) -> Question:
         """About the rows of a resource, as they are or as they would be."""
-        return Question(Evaluator(rows or self.rows, self.caller, self.now), resource, self.facts)
+        rows = self.rows if rows is None else rows
+        key = id(rows), resource.name
+        if key not in self._questions:
+            # The rows are kept with it, so that their id cannot pass to others.
+            self._questions[key] = rows, Question(Evaluator(rows, self.caller, self.now), resource, self.facts)
+        return self._questions[key][1]
 
     def visible(self, resource: Resource) -> list[tuple[Row, frozenset[str]]]:
         """The rows that the caller may read, with the fields that it sees of each."""
@@ -132,13 +138,13 @@ class Meaning:
         if not grants or (tenant is not None and tenant[1] not in self.caller.attributes):
             return Answer(NEVER)
         grants, row = self._standing(resource, grants, denies, body)
-        fields = granted([*grants, *denies], CREATE, [(self.question(resource, self._with(resource, row)), row)])
+        fields = granted([*grants, *denies], CREATE, [(self.question(resource, self.changed(resource, row)), row)])
         if fields is None or not set(body) <= fields:
             return Answer(UNWRITABLE)
         empty = any(row[column.key] is None and not column.nullable for column in resource.table.columns)
-        if empty or self._dangling(resource, body, body):
+        if empty or self.dangling(resource, body, body):
             return Answer(INVALID)
-        self.rows = self._with(resource, row)
+        self.rows = self.changed(resource, row)
         return self._answer(resource, row, 201, 201)
 
     def _standing(
@@ -146,7 +152,7 @@ class Meaning:
     ) -> tuple[list[Rule], Row]:
         """The rules that may have written, and their row: what a rule's `set=` writes stands only where it holds."""
         row, writing = self._new_row(resource, grants, body)
-        then = self.question(resource, self._with(resource, row))
+        then = self.question(resource, self.changed(resource, row))
         wrong = [rule for rule in writing if granted([rule, *denies], CREATE, [(then, row)]) is None]
         if not wrong:
             return grants, row
@@ -185,9 +191,9 @@ class Meaning:
         if not before.allowed or not set(body) <= before.fields:
             return Answer(NEVER | INVALID)
         new = {**row, **body}
-        if self._dangling(resource, body, new):
+        if self.dangling(resource, body, new):
             return Answer(INVALID)
-        rows = self._with(resource, new, row)
+        rows = self.changed(resource, new, row)
         both = decide(resource.rules, UPDATE, asked, row, after=new, then=self.question(resource, rows))
         if not both.allowed or not set(body) <= both.fields:
             return Answer(UNWRITABLE)
@@ -202,7 +208,7 @@ class Meaning:
         if not decision.allowed:
             return Answer(NEVER)
         if resource.soft_delete is not None:
-            self.rows = self._with(resource, {**row, resource.soft_delete: self.now}, row)
+            self.rows = self.changed(resource, {**row, resource.soft_delete: self.now}, row)
             return Answer(frozenset({204}))
         left = self._removed(resource, row)
         if left is None:
@@ -247,7 +253,7 @@ class Meaning:
         resource = self._served.get(table)
         return resource is not None and decide(resource.rules, DELETE, self.question(resource), row).allowed
 
-    def _dangling(self, resource: Resource, body: Row, whole: Row) -> bool:
+    def dangling(self, resource: Resource, body: Row, whole: Row) -> bool:
         """Whether a written reference points to a row that the caller may not read."""
         for reference in resource.references:
             key = [whole.get(name) for name in reference.fields]
@@ -261,7 +267,8 @@ class Meaning:
                 return True
         return False
 
-    def _with(self, resource: Resource, new: Row, old: Row | None = None) -> Tables:
+    def changed(self, resource: Resource, new: Row, old: Row | None = None) -> Tables:
+        """The rows with a new one, in place of an old one if there is such."""
         rows = [row for row in self.rows[resource.table] if row is not old]
         return {**self.rows, resource.table: [*rows, new]}
 

@@ -189,6 +189,7 @@ class Both:
         self.stores = [Store(place, found, there) for place, there in zip(places, (None, url), strict=True)]
         self.run(self.each([store.start() for store in self.stores]))
         self.opened: dict[Schema, Asking] = {}
+        self.native: Any = None  # a connection to the second database, for what goes round the pipeline
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """To its end."""

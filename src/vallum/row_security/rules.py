@@ -16,7 +16,8 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import BindParameter, Boolean, ColumnElement, and_, literal_column, or_
+from sqlalchemy import BindParameter, Boolean, ColumnElement, and_, cast, literal_column, or_, types
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import visitors
 
@@ -80,7 +81,11 @@ def _used(rule: Rule) -> Iterator[str]:
 
 def _as_written(resource: Resource, written: Mapping[str, ColumnElement[Any]]) -> Iterator[ColumnElement[bool]]:
     for name, value in written.items():
-        yield resource.fields[name].expression.is_not_distinct_from(value)
+        column = resource.fields[name].expression
+        if isinstance(column.type, types.JSON):  # two of type json cannot be compared
+            yield cast(column, JSONB).is_not_distinct_from(cast(value, JSONB))
+        else:
+            yield column.is_not_distinct_from(value)
 
 
 def _sql(text: str) -> ColumnElement[bool]:
