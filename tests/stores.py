@@ -40,7 +40,7 @@ T = TypeVar("T")
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 URL_FILE: Final = "database.url"
-FAST: Final = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
+FAST: Final = ("fsync = off", "full_page_writes = off", "autovacuum = off")
 """What a test server need not do: survive the machine."""
 
 

@@ -26,6 +26,7 @@ _SETTINGS: Final = {
     "timezone": "UTC",  # what rules make of an instant is the same as on SQLite
     "intervalstyle": "iso_8601",
     "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",  # what is acknowledged is on disk, whatever the server or the role prefer
 }
 
 
