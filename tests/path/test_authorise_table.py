@@ -79,11 +79,11 @@ ALLOW = f"""
 /projects/{BRIDGE}           GET        GET        GET,PATCH,DELETE GET              GET,PATCH,DELETE
 /projects/{BRIDGE}/close     -          -          POST             -                POST
 /memberships/{BRIDGE},{MIA}  GET        GET        GET,PATCH,DELETE -                GET,PATCH,DELETE
-/tasks                       GET,POST   GET,POST   GET,POST         -                GET,POST
+/tasks                       GET,POST,PATCH GET,POST,PATCH GET,POST,PATCH,DELETE - GET,POST,PATCH,DELETE
 /tasks/{DIG}                 GET,PATCH  GET,PATCH  GET,PATCH,DELETE -                GET,PATCH,DELETE
 /tags/1                      GET        GET        GET,PATCH,DELETE GET              GET,PATCH,DELETE
 /comments/1                  GET,DELETE GET,DELETE GET,DELETE       GET              GET,DELETE
-/invoices                    -          -          GET              GET              GET
+/invoices                    -          -          GET              GET,DELETE       GET
 /invoices/2026,1             -          -          GET              GET,DELETE       GET
 /invoice_lines/2026,1,1      -          -          -                GET,PATCH,DELETE -
 /workload                    -          -          GET              -                GET
