@@ -210,13 +210,13 @@ class Meaning:
         if resource.soft_delete is not None:
             self.rows = self.changed(resource, {**row, resource.soft_delete: self.now}, row)
             return Answer(frozenset({204}))
-        left = self._removed(resource, row)
+        left = self.left_without(resource, row)
         if left is None:
             return Answer(frozenset({409}))
         self.rows = left
         return Answer(frozenset({204}))
 
-    def _removed(self, resource: Resource, row: Row) -> Tables | None:
+    def left_without(self, resource: Resource, row: Row) -> Tables | None:
         """The rows that are left; None when others refer to it or would go along without leave."""
         doomed, cleared = [(resource.table, row)], []
         for holder, gone in doomed:

@@ -12,7 +12,6 @@ from tests.property.models import NOW, row_of
 
 from vallum.authorise.evaluator_decide import decide
 from vallum.declare.app import API
-from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 
@@ -53,14 +52,9 @@ def _changeable(meaning: Meaning, resource: Resource, row: Row, after: Row) -> b
 
 
 def _removable(meaning: Meaning, resource: Resource, row: Row) -> bool:
-    """A mark is no removal, and nothing may go along."""
-    along = any(
-        all(child[element.parent.key] == row[element.column.key] for element in constraint.elements)
-        for constraint in acting_on(resource.table)
-        for child in meaning.rows[constraint.table]
-    )
+    """A mark is no removal; what goes along is named by a cascade, or is the caller's to remove."""
     found = decide(resource.rules, Operation.DELETE, meaning.question(resource), row)
-    return resource.soft_delete is None and found.allowed and not along
+    return resource.soft_delete is None and found.allowed and meaning.left_without(resource, row) is not None
 
 
 def _without_requests(api: API) -> API:
