@@ -120,7 +120,8 @@ def _cascade_findings(resource: Resource) -> Iterator[Finding]:
     """What the database takes along beyond the direct children, which each removal looks at itself."""
     if resource.soft_delete is not None or not allows(resource, Operation.DELETE):
         return
-    seen: set[Table] = {resource.table}
+    # The table itself is not among them: a row of a tree takes its children along, these theirs, and what refers to them.
+    seen: set[Table] = set()
     level = [c.table for c in acting_on(resource.table) if _deletes(c)]
     while level:
         parents = [table for table in dict.fromkeys(level) if table not in seen]

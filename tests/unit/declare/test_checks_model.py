@@ -241,6 +241,45 @@ def test_a_removal_takes_along_only_what_is_named(child: str, grandchild: str, *
     assert identifiers(parent, cascade=[third]) == []
 
 
+def tree(inside: str | None, beside: str | None) -> list[type[Any]]:
+    """A table that refers to itself, and one that refers to it; how the database treats their rows."""
+
+    class Base(DeclarativeBase):
+        """The tables of one test."""
+
+    class Node(Base):
+        __tablename__ = "nodes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete=inside))
+
+    class Leaf(Base):
+        __tablename__ = "leaves"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        node_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete=beside))
+
+    return [Node, Leaf]
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "named", "missing"),
+    [
+        ("CASCADE", None, [], ["nodes"]),
+        ("CASCADE", None, [0], []),
+        ("CASCADE", "CASCADE", [], ["leaves", "nodes"]),
+        ("CASCADE", "SET NULL", [0], ["leaves"]),
+        ("CASCADE", "CASCADE", [0, 1], []),
+        ("SET NULL", "CASCADE", [], []),
+        ("RESTRICT", "CASCADE", [], []),
+    ],
+)
+def test_a_tree_takes_along_only_what_is_named(inside: str, beside: str, named: list[int], missing: list[str]) -> None:
+    """A row's children take theirs along, and what refers to these: no removal looks that far, so all of it is named."""
+    models = tree(inside, beside)
+    found = findings(models[0], cascade=[models[index] for index in named])
+    assert [f.identifier for f in found] == ["cascade-depth"] * len(missing)
+    assert [f.message.split(" through ")[0] for f in found] == [f"It would change rows of {name}" for name in missing]
+
+
 def test_a_resource_that_nobody_deletes_takes_nothing_along() -> None:
     """Nor does one whose rows are only marked."""
     parent, _, _ = family("CASCADE", "CASCADE")
