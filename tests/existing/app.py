@@ -154,6 +154,7 @@ def api_of(connection: Connection) -> API:
             allow("clerk", READ | CREATE | DELETE),
             allow("clerk", UPDATE, fields=["state"]),
             path="/invoices",
+            bulk=10,
         )
         api.resource(
             m["InvoiceLine"],

@@ -172,6 +172,19 @@ def test_another_schema(client: As) -> None:
 
 
 @pytest.mark.stores("postgresql")
+def test_bulks_in_another_schema(client: As) -> None:
+    """Rows of `sales` are made, changed and removed together; the lock names their table without its schema."""
+    clara = client("clara")
+    body = [{"number": number, "customer": "ALFKI"} for number in (5, 6)]
+    assert clara.post("/invoices", json=body).status_code == 201
+    changes = [{"number": number, "state": "paid"} for number in (6, 5)]
+    answer = clara.patch("/invoices", json=changes, headers={"If-Match": "*"})
+    assert [row["state"] for row in answer.json()["items"]] == ["paid", "paid"], answer.text
+    assert clara.delete("/invoices?number[in]=5,6").status_code == 204
+    assert [row["number"] for row in items(clara, "/invoices")] == [100, 101]
+
+
+@pytest.mark.stores("postgresql")
 def test_enumerations_are_ordered_by_their_words(client: As) -> None:
     """As everywhere, not by their declaration; an unknown word is refused."""
     clara = client("clara")

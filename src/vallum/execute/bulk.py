@@ -36,7 +36,7 @@ from vallum.refusals import (
     Refusal,
 )
 from vallum.store.ports import Script, Violation
-from vallum.store.sql import Param, Prepared, all_of, cast, joined, render, sql
+from vallum.store.sql import Param, Prepared, all_of, cast, joined, quoted, render, sql
 from vallum.validate.bulk import BulkRow, within
 from vallum.validate.faults import LENGTH
 from vallum.validate.stage import BulkIntent
@@ -93,10 +93,10 @@ def _locking(resource: Resource, read: Access) -> Prepared:
     slots = (
         Param(f"{KEY}{index}", None, None, f"{cast(part.type, 'postgresql')}[]") for index, part in enumerate(parts)
     )
-    table = table_of(resource, "postgresql")
+    table, name = table_of(resource, "postgresql"), quoted(resource.table.name, "postgresql")  # a lock names no schema
     named = sql("(", columns, ") IN (SELECT * FROM unnest(", joined(", ", slots), "))")
     where = all_of([named, visible(read)])
-    statement = sql(f"SELECT 1 FROM {table} WHERE ", where, " ORDER BY ", columns, f" FOR UPDATE OF {table}")
+    statement = sql(f"SELECT 1 FROM {table} WHERE ", where, " ORDER BY ", columns, f" FOR UPDATE OF {name}")
     return render(statement, "postgresql")
 
 
