@@ -47,11 +47,16 @@ class Practice:
 
 @dataclass(frozen=True)
 class Shell:
-    """Writes commands for one served school."""
+    """Writes commands for one served school.
+
+    Attributes:
+        database: the URL of its PostgreSQL database, which holds no password (Vallum refuses one that does); empty: SQLite.
+    """
 
     base_url: str
     ca_path: Path
     data: Path
+    database: str = ""
 
     def token(self, account: str) -> str:
         """A header with an access token that is made when the command runs, so that what is pasted is never stale."""
@@ -61,7 +66,8 @@ class Shell:
     def operator(self, command: str) -> str:
         """What a command of the operator prints."""
         place = shlex.join(["--app", "school:api", "--data", str(self.data)])
-        return f"$(cd {shlex.quote(str(HOME))} && {shlex.quote(str(program()))} {command} {place})"
+        server = f"VALLUM_DATABASE={shlex.quote(self.database)} " if self.database else ""
+        return f"$(cd {shlex.quote(str(HOME))} && {server}{shlex.quote(str(program()))} {command} {place})"
 
     def key(self, name: str) -> str:
         """Makes an API key of the plan `reader` in the variable `key`; its account has a new name each time."""
@@ -230,9 +236,9 @@ def bounds(shell: Shell) -> list[Practice]:
     ]
 
 
-def demo_text(base_url: str, ca_path: Path, data: Path) -> str:
+def demo_text(base_url: str, ca_path: Path, data: Path, database: str = "") -> str:
     """The page that is printed before the school is served."""
-    shell = Shell(base_url, ca_path, data)
+    shell = Shell(base_url, ca_path, data, database)
     lines = [
         f"The School at {base_url}",
         "",
@@ -245,6 +251,8 @@ def demo_text(base_url: str, ca_path: Path, data: Path) -> str:
         "",
         "Paste any of these into another terminal. Tokens are made as the command runs. Ctrl-C here stops the server.",
     ]
+    if database:
+        lines.append("If the database asks for a password, PGPASSWORD or PGPASSFILE has to be exported there, too.")
     for practice in practices(shell):
         lines += ["", f"# {practice.status}: {practice.shows}", practice.command]
     return "\n".join(lines) + "\n"
@@ -265,14 +273,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, leave)
     place = ["--dev", "--data", str(data), "--port", str(given.port)]
     if given.database:
-        os.environ["VALLUM_DATABASE"] = given.database  # what is pasted finds it in the data directory
+        os.environ["VALLUM_DATABASE"] = given.database
     try:
         if not (data / (MARKER if given.database else DATABASE)).exists():
             print(f"Filling a school in {data}", flush=True)
             code = run(["db", "create", "--seed", *place])
             if code:
                 return code
-        return run(["serve", *place], preface=demo_text(f"https://localhost:{given.port}", data / CERTIFICATE, data))
+        text = demo_text(f"https://localhost:{given.port}", data / CERTIFICATE, data, given.database)
+        return run(["serve", *place], preface=text)
     except KeyboardInterrupt:
         return 130
 

@@ -27,6 +27,7 @@ import pytest
 
 from school.app import api
 from school.demo import HOME, Practice, Shell, demo_text, practices
+from tests import stores
 from vallum.cli import main
 from vallum.crypto import api_key
 from vallum.declare.accounts import Account
@@ -365,3 +366,18 @@ def test_a_taken_port_is_named(served: Demo, tmp_path: Path) -> None:
         out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, out) == (1, "")
     assert err == f"vallum: port-taken (127.0.0.1, port {served.port})\nAddress already in use: choose another one.\n"
+
+
+@pytest.mark.stores("postgresql")
+def test_what_the_operator_pastes_finds_the_server(tmp_path: Path) -> None:
+    """Keys and clients are made where the page says that the rows are, in another terminal that has no variables."""
+    stores.create(api, tmp_path, store=stores.POSTGRESQL)
+    url = stores.database_of(tmp_path) or ""
+    shell = Shell("https://localhost:8443", tmp_path / "ca.pem", tmp_path, url)
+    assert [practice.command.count(f"VALLUM_DATABASE='{url}' ") for practice in practices(shell)].count(1) == 3
+    script = f"{shell.key('mirror')}; printf %s $key; client=board; printf ' %s' " + shell.operator(
+        'client add "$client" --role reader --plan reader'
+    )
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert re.fullmatch(r"vk_\S+ \S+", said.stdout), said.stderr
+    assert stores.rows(tmp_path, "SELECT count(*) FROM vallum_principal WHERE plan = 'reader'") == [(2,)]

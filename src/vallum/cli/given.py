@@ -11,6 +11,7 @@ import typer
 
 from vallum.audit.operator import Deed, recorded
 from vallum.serve.database import address_of, command_database
+from vallum.serve.files import database_file
 from vallum.serve.settings import Settings, load, use
 from vallum.store.errors import StoreError
 from vallum.store.ports import CommandDatabase, Script
@@ -46,7 +47,10 @@ def database_of(settings: Settings) -> CommandDatabase:
     Raises:
         StoreError: it is missing or open to others, or cannot be reached.
     """
-    return command_database(address_of(settings), settings.data)
+    address = address_of(settings)
+    if address is None:
+        database_file(settings.data, dev=settings.dev)
+    return command_database(address, settings.data)
 
 
 def opened(path: Path) -> BinaryIO:

@@ -19,7 +19,7 @@ from vallum.crypto import access_token, signing_key
 from vallum.crypto.keyfile import read_secret
 from vallum.serve.development import database_of, is_marked, served_at
 from vallum.serve.errors import SettingsError
-from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
+from vallum.serve.files import KEYS_FOLDER, database_file
 from vallum.serve.master_key import read_master_key
 from vallum.serve.server_address import complete
 from vallum.store.errors import StoreError
@@ -59,7 +59,7 @@ def token(
         raise SettingsError(
             "token-development",
             f"data: {folder}",
-            "Tokens without a login are made on data for development only: `vallum db create --dev`.",
+            "Tokens without a login are made on data for development only: `vallum db create --dev --data …`.",
         )
     issuer = str(_setting("public_url") or marked).rstrip("/")
     _check_account(ask, name)
@@ -112,7 +112,7 @@ def _database(folder: Path) -> Ask:
     """The way to the rows of one SELECT."""
     url = _setting("database") or database_of(folder)
     if url is None:
-        file = folder / DATABASE_FILE
+        file = database_file(folder, dev=True)
         check_file(file)
         return partial(peek, file)
     from vallum.store import postgres_peek  # noqa: PLC0415  # an optional extra

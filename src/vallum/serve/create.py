@@ -21,7 +21,7 @@ from vallum.store.ports import CommandDatabase, Script, WithSession
 from vallum.store.postgres_address import Address
 from vallum.store.sequences import go_on
 from vallum.store.sqlite import SqliteFile
-from vallum.store.sqlite_file import BESIDE, sync_directory
+from vallum.store.sqlite_file import BESIDE, EXISTS, sync_directory
 
 Seeder = Callable[[Session], Any]
 
@@ -92,7 +92,7 @@ def _finished(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: `database-exists`.
     """
-    exists = StoreError("database-exists", str(path), "Use another place, or `vallum db migrate`.")
+    exists = StoreError("database-exists", str(path), EXISTS)
     if path.exists():
         raise exists
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")

@@ -15,6 +15,10 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 BESIDE: Final = ("-wal", "-shm")
 """SQLite makes these with the mode of the database; a file whose mode was mended later may have old ones."""
+EXISTS: Final = (
+    "Use another place (`--data`), or remove this directory when nothing in it is needed; "
+    "after an upgrade: `vallum db migrate`."
+)
 
 
 def make_file(path: Path) -> None:
@@ -31,7 +35,7 @@ def make_file(path: Path) -> None:
         # connection that this process has on it (sqlite.org/howtocorrupt.html §2.2).
         descriptor = os.open(path, flags, FILE_MODE)
     except FileExistsError:
-        raise StoreError("database-exists", str(path), "Use another place, or `vallum db migrate`.") from None
+        raise StoreError("database-exists", str(path), EXISTS) from None
     os.close(descriptor)
     sync_directory(path.parent)
 

@@ -110,3 +110,21 @@ def test_migrate_refuses_a_newer_database(run: Run, place: Path) -> None:
     rows(place, "UPDATE vallum_meta SET value = '99' WHERE key = 'schema'")
     said = run("db", "migrate")
     assert (said.code, "schema-new" in said.err) == (1, True)
+
+
+@pytest.mark.stores("sqlite")  # whose database is a file that can be missing
+def test_a_mend_leads_to_what_was_wanted(tmp_path: Path) -> None:
+    """What serves for development asks for data of development; data that is there is no call to migrate it."""
+    for arguments, named in [
+        (["serve", "--dev"], "`vallum db create --dev`."),
+        (["token", "rita"], "`vallum db create --dev`."),
+        (["user", "list"], "`vallum db create` (for development: `--dev`)."),
+    ]:
+        said = command(*arguments, cwd=tmp_path)
+        assert ("database-missing" in said.err, said.err.strip().endswith(named)) == (True, True), said.err
+    assert command("db", "create", "--dev", cwd=tmp_path).code == 0
+    again = command("db", "create", "--dev", cwd=tmp_path).err
+    assert ("database-exists" in again, "remove this directory" in again) == (True, True)
+    (tmp_path / "data" / "vallum.db").unlink()
+    for arguments in (["user", "list"], ["token", "rita"]):
+        assert "name the server that has it: VALLUM_DATABASE" in command(*arguments, cwd=tmp_path).err
