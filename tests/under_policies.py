@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, final
@@ -104,13 +104,19 @@ def make_role(name: str) -> None:
     stores.server().execute(f"DO $$ BEGIN IF NOT EXISTS ({known}) THEN CREATE ROLE {name} LOGIN; END IF; END $$")
 
 
-def made(api: API, data: Path, seed: Callable[[Session], Any], clock: Callable[[], float]) -> Under:
-    """A new database; `seed` fills it, as in `vallum.testing.create_database`."""
+def made(
+    api: API, data: Path, seed: Callable[[Session], Any], clock: Callable[[], float], schemas: Sequence[str] = ()
+) -> Under:
+    """A new database; `seed` fills it, as in `vallum.testing.create_database`. The reader may use the schemas."""
     server = stores.server()
     make_role(OWNER)
     name = server.database()
     server.execute(f"ALTER DATABASE {name} OWNER TO {OWNER}")
     url = server.url(name).replace("postgres@", f"{OWNER}@")
+    make_role(READER)
+    for schema in schemas:
+        made = f"CREATE SCHEMA {schema} AUTHORIZATION {OWNER}; GRANT USAGE ON SCHEMA {schema} TO {READER}"
+        server.script(name, made)
     create_database(api, data, seed, clock, url)
     (data / stores.URL_FILE).write_text(url)
     return Under(api, data)

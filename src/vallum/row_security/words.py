@@ -34,13 +34,22 @@ SUBQUERY: Final = 2
 
 def view_of(table: Table) -> str:
     """The view of all rows."""
-    name = table.name if table.schema is None else f"{table.schema}.{table.name}"
-    return f"{SCHEMA}.{quoted(name, 'postgresql')}"
+    return f"{SCHEMA}.{quoted(_full_name(table), 'postgresql')}"
 
 
 def own(table: Table) -> str:
     """The name of a policy's own table inside the policy."""
     return quoted(table.name, "postgresql")
+
+
+def other(table: Table, mine: Table) -> str:
+    """The name of a table inside a policy of `mine`: never that of `mine`, or its rows would be compared with themselves."""
+    name = _full_name(table)
+    return quoted(name if name != mine.name else f".{name}", "postgresql")
+
+
+def _full_name(table: Table) -> str:
+    return table.name if table.schema is None else f"{table.schema}.{table.name}"
 
 
 class _Policies(PostgresMarking):
@@ -52,11 +61,25 @@ class _Policies(PostgresMarking):
             return written
         # What was written is not used: it was asked for because it tells of a rule that reads its own table in vain.
         source = self._rows_of(table)
-        return source if options.get("enclosing_alias") is not None else f"{source} AS {own(table)}"
+        return source if options.get("enclosing_alias") is not None else f"{source} AS {self._name_of(table)}"
+
+    def visit_alias(self, alias: Any, *_: Any, **options: Any) -> str:
+        written = str(super().visit_alias(alias, **options))  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+        if self.vallum_table is not None and written.endswith(f" AS {own(self.vallum_table)}"):
+            mend = "Inside a policy, an alias of the table's own name hides it: choose another."
+            raise DeclarationError("rls-alias", self.vallum_table.key, mend)
+        return written
 
     def visit_column(self, column: Any, *_: Any, **options: Any) -> str:
         # A table of a schema would get another name, for fear of one without a schema.
-        return str(super().visit_column(column, **{**options, "ambiguous_table_name_map": None}))
+        written = str(super().visit_column(column, **{**options, "ambiguous_table_name_map": None}))
+        if not isinstance(column.table, Table) or not written.startswith(bare := f"{own(column.table)}."):
+            return written
+        return f"{self._name_of(column.table)}.{written.removeprefix(bare)}"
+
+    def _name_of(self, table: Table) -> str:
+        mine = self.vallum_table
+        return own(table) if mine is None or table == mine else other(table, mine)
 
     def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
         return ROLES if bindparam.key == ME_ROLES else super().visit_bindparam(bindparam)
@@ -83,7 +106,7 @@ def _dialect(compiler: type[_Policies]) -> Dialect:
         "_PolicyDialect", (PGDialect_asyncpg,), {"statement_compiler": compiler, "supports_statement_cache": True}
     )
     found: Any = kind(paramstyle="named")
-    # Inside a policy its table has no schema, and each view stands under the bare name of its table.
+    # Inside a policy its table has no schema, and other tables get their names from _name_of.
     found.identifier_preparer.schema_for_object = lambda _: None
     return found  # type: ignore[no-any-return]  # SQLAlchemy's own constructor
 
