@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from alembic import context
+from alembic.runtime.migration import MigrationInfo
+from alembic.util import CommandError, msg
 from sqlalchemy import Connection, MetaData, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from vallum.declare.dialect import DialectName
+from vallum.errors import OperatorError
 from vallum.serve.alone import alone
 from vallum.serve.database import address_of, dialect_of
 from vallum.serve.engine import postgres_engine
-from vallum.serve.files import DATABASE_FILE
+from vallum.serve.files import database_file
 from vallum.serve.settings import load
 from vallum.store.errors import StoreError
 from vallum.store.postgres_address import Address
@@ -40,8 +43,16 @@ def run(metadata: MetaData) -> None:
     meanwhile, and no reference may be broken in the end; on PostgreSQL two of these wait for each other.
 
     Raises:
-        SettingsError, StoreError: the database cannot be used, or is being served (SQLite).
+        CommandError: the database cannot be used, or is being served (SQLite). Alembic tells this kind in a line, and any
+            other with a traceback.
     """
+    try:
+        _run_on_settings(metadata)
+    except OperatorError as error:
+        raise CommandError(f"{error.identifier} ({error.place}): {error.mend}") from error
+
+
+def _run_on_settings(metadata: MetaData) -> None:
     settings = load()
     if context.is_offline_mode():
         _run_offline(metadata, dialect_of(settings.database))
@@ -50,8 +61,9 @@ def run(metadata: MetaData) -> None:
     if address is not None:
         asyncio.run(_run_on_postgresql(metadata, address))
         return
+    path = database_file(settings.data, dev=settings.dev)
     with alone(settings.data):
-        _run_on_sqlite(metadata, settings.data / DATABASE_FILE)
+        _run_on_sqlite(metadata, path)
 
 
 def _run_on_sqlite(metadata: MetaData, path: Path) -> None:
@@ -87,9 +99,17 @@ def _run(connection: Connection, metadata: MetaData) -> None:
         include_name=_is_the_application_s,
         render_as_batch=connection.dialect.name == "sqlite",
         transactional_ddl=True,
+        on_version_apply=_told,
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _told(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:  # noqa: ARG001  # Alembic's
+    """What is done, in Alembic's words; its own log is set up by the environment that this one replaces."""
+    word = "stamp" if step.is_stamp else "upgrade" if step.is_upgrade else "downgrade"
+    source, target = (", ".join(found) for found in (step.source_revision_ids, step.destination_revision_ids))
+    msg(f"Running {word} {source} -> {target}", **context.config.messaging_opts)
 
 
 def _run_offline(metadata: MetaData, dialect: DialectName) -> None:

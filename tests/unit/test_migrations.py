@@ -14,8 +14,6 @@ from tests.unit.serve.served import Said, command
 
 from tests import stores
 from vallum.serve.alone import hold
-from vallum.serve.errors import SettingsError
-from vallum.store.errors import StoreError
 
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
 
@@ -119,7 +117,7 @@ def project(tmp_path: Path, store: str) -> Iterator[Project]:
         stores.server().drop(made.name)
 
 
-def test_a_column_is_added(project: Project) -> None:
+def test_a_column_is_added(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """The revision has that and nothing else; rows, references and Vallum's tables stay."""
     ours = project.tables()
     project.write(APP.replace("\nclass Grade", NICKNAME + "\nclass Grade"))
@@ -129,6 +127,7 @@ def test_a_column_is_added(project: Project) -> None:
     assert "add_column" in project.revision()
     assert not re.search(r"vallum_|drop_table|create_table", project.revision())
     project.alembic("upgrade", "head")
+    assert re.search(r"^Running upgrade \w+ -> \w+$", capsys.readouterr().out, re.MULTILINE)
     project.alembic("check")
     assert stores.rows(project.data, "SELECT * FROM students") == [(1, "Ada", None)]
     assert stores.rows(project.data, "SELECT * FROM grades") == [(1, 1)]
@@ -155,11 +154,14 @@ def test_a_migration_that_fails_changes_nothing(project: Project) -> None:
     assert stores.rows(project.data, "SELECT * FROM students") == [(1, "Ada")]
 
 
-def test_rows_are_not_left_without_what_they_refer_to(project: Project, store: str) -> None:
+def test_rows_are_not_left_without_what_they_refer_to(
+    project: Project, store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """SQLite looks at the end of all steps, PostgreSQL at each."""
     upgrading = _upgrading(project, '    op.execute("UPDATE grades SET student_id = 9")\n')
-    with pytest.raises(StoreError if store == stores.SQLITE else Exception, match=r"migration-references|violates"):
+    with pytest.raises(SystemExit if store == stores.SQLITE else Exception, match=r"-1|violates"):
         upgrading()
+    assert ("FAILED: migration-references (grades)" in capsys.readouterr().out) == (store == stores.SQLITE)
     assert stores.rows(project.data, "SELECT student_id FROM grades") == [(1,)]
 
 
@@ -171,21 +173,34 @@ def test_sql_instead(project: Project, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.stores("sqlite")
-def test_nobody_serves_the_file_meanwhile(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_serves_the_file_meanwhile(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A server would go on with statements for other tables."""
     monkeypatch.setattr("vallum.serve.alone.LOCK_SECONDS", 0.0)
     descriptor = hold(project.data)
     try:
-        with pytest.raises(SettingsError, match="data-in-use"):
-            project.alembic("current")
+        said = _failed(project, capsys)
+        assert said == f"FAILED: data-in-use (data: {project.data}): A server runs on it: stop that one."
     finally:
         os.close(descriptor)
     project.alembic("current")
 
 
-@pytest.mark.stores("postgresql")
-def test_a_server_that_cannot_be_used(project: Project) -> None:
-    """It is said as every command says it."""
-    project.settings["VALLUM_DATABASE"] = project.settings["VALLUM_DATABASE"].replace(project.name, "nowhere")
-    with pytest.raises(StoreError, match="database-missing"):
+def test_a_database_that_is_not_there(project: Project, store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is said as every command says it, and without a traceback."""
+    if store == stores.POSTGRESQL:
+        project.settings["VALLUM_DATABASE"] = project.settings["VALLUM_DATABASE"].replace(project.name, "nowhere")
+    else:
+        project.settings["VALLUM_DATA"] = "nowhere"
+    assert _failed(project, capsys).startswith("FAILED: database-missing (")
+
+
+def _failed(project: Project, capsys: pytest.CaptureFixture[str]) -> str:
+    """What Alembic says in the end, in its one paragraph."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
         project.alembic("current")
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return " ".join(said.out.split())

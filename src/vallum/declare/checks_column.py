@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from vallum.declare.checks_finding import Finding, error
 from vallum.declare.dialect import DURATION, DialectName
+from vallum.declare.model import renamed
 from vallum.declare.resource import Resource
 
 FAMILIES: Final = (
@@ -52,7 +53,7 @@ def column_findings(resource: Resource, dialect: DialectName) -> list[Finding]:
                     "field-name",
                     place,
                     "No query can name a field like this.",
-                    'Name the attribute: unit_price = mapped_column("Unit Price").',
+                    f"Name the attribute: {renamed(field)}.",
                 )
             )
         if field.key and isinstance(field.type, NO_KEY):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from keyword import iskeyword
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -70,6 +73,19 @@ def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
                 fields[name] = _expression_field(name, found)
     place = {name: index for index, name in enumerate(_declared(mapper.class_))}
     return {name: fields[name] for name in sorted(fields, key=lambda name: place.get(name, len(place)))}
+
+
+def renamed(field: Field) -> str:
+    """The line of a class that gives a column another name than in the database, `unit_price: … = mapped_column("Unit Price")`."""
+    name = re.sub(r"\W+", "_", field.name).strip("_").lower()
+    name = name if name.isidentifier() and not iskeyword(name) else f"field_{name}"
+    try:
+        kind = field.type.python_type.__name__
+    except NotImplementedError:
+        kind = "…"
+    kind += " | None" if field.nullable else ""
+    words = json.dumps(field.name if field.column is None else field.column.name, ensure_ascii=False)
+    return f"{name}: Mapped[{kind}] = mapped_column({words}{', primary_key=True' * field.key})"
 
 
 def _class_side(mapper: Mapper[Any], name: str) -> ColumnElement[Any] | None:

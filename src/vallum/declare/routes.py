@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from vallum.declare.errors import DeclarationError
+from vallum.declare.model import renamed
 from vallum.declare.resource import Resource
 from vallum.declare.route import Action, Kind, Route, action_route, collection_route, item_route, united
 
@@ -38,6 +39,8 @@ def routes_of(
 
 
 def _add(routes: dict[str, Route], route: Route) -> None:
+    if route.kind is Kind.ITEM and route.resource is not None:
+        _check_key(route.resource)
     literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
     if not PATH.fullmatch(literal):
         raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
@@ -50,3 +53,10 @@ def _add(routes: dict[str, Route], route: Route) -> None:
         routes[route.path] = united(present, route)
     else:
         raise DeclarationError("path-twice", route.path, "Give one of the two another path.")
+
+
+def _check_key(resource: Resource) -> None:
+    for name in resource.key:
+        if not name.isidentifier():
+            mend = f"No path can name a key like this. Name the attribute: {renamed(resource.fields[name])}."
+            raise DeclarationError("field-name", f"{resource.model.__name__}.{name}", mend)

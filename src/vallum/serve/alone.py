@@ -41,7 +41,7 @@ def hold(data: Path) -> int:
             if time.monotonic() > until:
                 os.close(descriptor)
                 raise SettingsError(
-                    "data-in-use", f"data: {data}", "Another server runs on it: stop that one."
+                    "data-in-use", f"data: {data.resolve()}", "A server runs on it: stop that one."
                 ) from None
             time.sleep(POLL_SECONDS)
         else:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import DateTime, ForeignKey, String, Table, literal, select, text
+from sqlalchemy import Column, DateTime, ForeignKey, Integer, String, Table, literal, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from vallum import defaults
@@ -149,6 +149,36 @@ def test_paths_are_refused_when_all_are_known(identifier: str, declare: Callable
     with pytest.raises(DeclarationError) as caught:
         _ = api.routes
     assert caught.value.identifier == identifier
+
+
+@pytest.mark.parametrize(
+    ("column", "line"),
+    [
+        (
+            Column("Line No", Integer, primary_key=True),
+            'line_no: Mapped[int] = mapped_column("Line No", primary_key=True)',
+        ),
+        (Column("for", String, primary_key=True), None),
+        (Column("1-2", String, primary_key=True), 'field_1_2: Mapped[str] = mapped_column("1-2", primary_key=True)'),
+    ],
+    ids=["blank", "word", "digit"],
+)
+def test_a_key_that_no_path_can_name_gets_the_line_that_names_it(column: Column[Any], line: str | None) -> None:
+    """It is the key that is at fault, as a reflected table brings it, and not the path."""
+
+    class Reflected(DeclarativeBase):
+        pass
+
+    model = type("Line", (Reflected,), {"__table__": Table("lines", Reflected.metadata, column)})
+    api = new()
+    api.resource(model, allow("clerk", READ))
+    if line is None:
+        assert "/lines/{for}" in api.routes
+        return
+    with pytest.raises(DeclarationError) as caught:
+        _ = api.routes
+    assert (caught.value.identifier, caught.value.place) == ("field-name", f"Line.{column.name}")
+    assert caught.value.mend.endswith(f" {line}.")
 
 
 @pytest.mark.parametrize("cost", [0, -1, True, 1.5], ids=repr)

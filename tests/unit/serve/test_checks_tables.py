@@ -260,9 +260,12 @@ def test_what_reflection_brings_along_is_told_all_at_once(house: Path, tmp_path:
     told = {(f["identifier"], f["place"]) for f in said.json() if f["severity"] == "error"}
     assert said.code == 1
     assert {("column-type", "Customers.code"), ("field-name", "Customers.Company Name")} <= told
+    (key,) = [f for f in said.json() if f["place"] == "Order Details.Order ID"]
+    line = 'order_id: Mapped[int] = mapped_column("Order ID", primary_key=True)'
+    assert (key["identifier"], line in key["mend"]) == ("field-name", True)
     assert ("table-reserved", "/vallum_principal") in told, "a loop over all tables finds those of Vallum, too"
     assert {identifier for identifier, _ in told} <= {
-        *("column-type", "numeric-scale", "key-type", "field-name", "path-form", "table-reserved")
+        *("column-type", "numeric-scale", "key-type", "field-name", "table-reserved")
     }
 
 
