@@ -197,6 +197,9 @@ INCLUDE_LIMIT: Final = 10
 """Rows of an included page, as of a list when `limit` is not given."""
 MAX_INCLUDED_ROWS: Final = 2_500
 """Included rows of one answer at most: 100 rows with two lists of ten, and what each of them belongs to."""
+MAX_WIDE_INCLUDES: Final = 256
+"""Places in one answer where rows of unbounded text are included: 100 rows with two relations. Each has one such row of a
+megabyte (MAX_BODY_BYTES), or a share of PAGE_BYTES."""
 MAX_PATTERN_CHARACTERS: Final = 100
 """Of one `[contains]` or `[startswith]`."""
 MAX_CURSOR_BYTES: Final = 2 * KIB

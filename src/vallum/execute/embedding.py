@@ -21,10 +21,12 @@ from vallum.authorise.inclusions import Included
 from vallum.authorise.rights import Access
 from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
+from vallum.declare.width import may_exceed_page, measured
 from vallum.execute.filters import matching
 from vallum.execute.order import order_by, segments, terms_of
 from vallum.execute.shape import MASK, field_sql, masked_json, ordered, shown, table_of
 from vallum.store.codec import json_value
+from vallum.store.ports import WIDE
 from vallum.store.sql import Part, Sql, all_of, any_of, joined, sql
 
 RECORD: Final = "\x1e"
@@ -39,6 +41,7 @@ class View(NamedTuple):
 
     Attributes:
         number: of the relation that leads to them; 0 for the rows of the answer itself.
+        most: SQL, how many of these rows the answer may have.
         extra: further columns.
         after: whether the one included page goes on behind a cursor.
     """
@@ -49,6 +52,7 @@ class View(NamedTuple):
     included: Sequence[Included]
     number: int
     dialect: DialectName
+    most: Part
     extra: Sequence[Part] = ()
     after: bool = False
 
@@ -59,7 +63,15 @@ class View(NamedTuple):
 
 
 def select_rows(view: View, source: Part, condition: Part, limit: Part | None = None) -> Sql:
-    """`SELECT json AS j, extra AS x0, …`: rows of `source`, which has the table under its own name; `n` numbers included ones."""
+    """`SELECT json AS j, extra AS x0, …`: rows of `source`, which has the table under its own name."""
+    outer: list[Part] = [sql(_json(view), " AS j"), *(f"{view.alias}.x{i} AS x{i}" for i in range(len(view.extra)))]
+    return sql(
+        "SELECT ", joined(", ", outer), " FROM (", _select_fields(view, source, condition, limit), f") {view.alias}"
+    )
+
+
+def _select_fields(view: View, source: Part, condition: Part, limit: Part | None) -> Sql:
+    """`SELECT f0, …, c0, …, mask, x0, …`: what the JSON of these rows is made of."""
     resource, access, dialect = view.resource, view.access, view.dialect
     compared = _compared(view)
     columns: list[Part] = [
@@ -70,13 +82,7 @@ def select_rows(view: View, source: Part, condition: Part, limit: Part | None = 
         columns.append(sql(access.mask(), f" AS {MASK}"))
     columns += [sql(column, f" AS x{i}") for i, column in enumerate(view.extra)]
     end = sql(" LIMIT -1" if dialect == "sqlite" else " OFFSET 0") if limit is None else sql(" LIMIT ", limit)
-    outer: list[Part] = [sql(_json(view), " AS j"), *(f"{view.alias}.x{i} AS x{i}" for i in range(len(view.extra)))]
-    if view.number and view.extra:
-        outer.append("row_number() OVER () AS n")  # as they come, which is in their order
-    return sql(
-        "SELECT ", joined(", ", outer), " FROM (SELECT ", joined(", ", columns), " FROM ", source,
-        " WHERE ", condition, end, f") {view.alias}",
-    )  # fmt: skip
+    return sql("SELECT ", joined(", ", columns), " FROM ", source, " WHERE ", condition, end)
 
 
 def _compared(view: View) -> tuple[str, ...]:
@@ -94,8 +100,9 @@ def _json(view: View) -> Sql:
     own = masked_json(view.resource, view.access, view.names, view.alias, view.dialect)
     if not view.included:
         return sql(own)
-    opened = "SELECT substr(vallum_o.j, 1, length(vallum_o.j) - 1) FROM (SELECT "
-    parts: list[Part] = [f"({opened}{own} AS j) vallum_o)"]
+    name = WIDE if any(_is_wide(each) for each in view.included) else "vallum_o"
+    opened = f"SELECT substr({name}.j, 1, length({name}.j) - 1) FROM (SELECT "
+    parts: list[Part] = [f"({opened}{own} AS j) {name})"]
     for index, each in enumerate(view.included):
         comma = "," if index or view.names else ""
         parts += [f" || '{comma}\"{each.inclusion.relation.name}\":' || ", _member(view, each)]
@@ -114,9 +121,9 @@ def _member(view: View, each: Included) -> Sql:
 
 def _inner(view: View, each: Included, extra: Sequence[Part] = ()) -> View:
     followed = each.inclusion
-    return View(
-        followed.resource, followed.access, followed.access.shown, each.children, each.number, view.dialect, extra
-    )
+    shown_fields, dialect = followed.access.shown, view.dialect
+    most = sql(view.most, f" * {defaults.INCLUDE_LIMIT}") if followed.relation.many else view.most
+    return View(followed.resource, followed.access, shown_fields, each.children, each.number, dialect, most, extra)
 
 
 def _one(view: View, each: Included) -> Sql:
@@ -135,18 +142,64 @@ def _page(view: View, each: Included) -> Sql:
     carried = sql(f"CAST({array}(", joined(", ", (t.carried for t in terms)), ") AS TEXT)")
     (part,) = segments(terms, (False,) * len(terms) if view.after else None)
     where = all_of([_related(view, each)] if part.condition is None else [_related(view, each), part.condition])
-    ordered_rows = sql(where, " ORDER BY ", part.order)
-    rows = select_rows(_inner(view, each, [carried]), table_of(resource, dialect), ordered_rows, str(ONE_MORE))
+    inner = _inner(view, each, [carried])
+    found = _select_fields(inner, table_of(resource, dialect), sql(where, " ORDER BY ", part.order), str(ONE_MORE))
+    rows = _ending_by_bytes(inner, found, view.most) if _is_wide(each) else _ending_by_rows(inner, found)
     collected = "group_concat" if dialect == "sqlite" else "string_agg"
     key = ", ".join(
         json_value(view.resource.fields[name].type, _column(view, name), dialect) for name in view.resource.key
     )
-    last = defaults.INCLUDE_LIMIT
     return sql(
-        f"(SELECT '{{\"items\":[' || coalesce({collected}(CASE WHEN w.n <= {last} THEN w.j END, ','), '') || '],\"next\":'"
-        f" || CASE WHEN count(*) > {last} THEN '{RECORD}{each.number}{UNIT}' || CAST({array}({key}) AS TEXT) || '{UNIT}'"
-        f" || max(CASE WHEN w.n = {last} THEN w.x0 END) || '{RECORD}' ELSE 'null' END || '}}' FROM (", rows, ") w)",
+        f"(SELECT '{{\"items\":[' || coalesce({collected}(w.j, ','), '') || '],\"next\":'"
+        f" || coalesce('{RECORD}{each.number}{UNIT}' || CAST({array}({key}) AS TEXT) || '{UNIT}'"
+        f" || max(w.x) || '{RECORD}', 'null') || '}}' FROM (", rows, ") w)",
     )  # fmt: skip
+
+
+def _ending_by_rows(view: View, found: Sql) -> Sql:
+    """`SELECT json AS j, where it goes on AS x`: of the last row alone, and only if there is another behind it."""
+    # Numbered as they come, which is in their order.
+    last = f"row_number() OVER () = {defaults.INCLUDE_LIMIT} AND lead(1) OVER () = 1"
+    return sql(
+        "SELECT ", _json(view), f" AS j, CASE WHEN {last} THEN {view.alias}.x0 END AS x FROM (", found,
+        f") {view.alias} LIMIT {defaults.INCLUDE_LIMIT}",
+    )  # fmt: skip
+
+
+def _ending_by_bytes(view: View, found: Sql, pages: Part) -> Sql:
+    """The same, before it has more than its share of `PAGE_BYTES`; the first row is there in any case.
+
+    Args:
+        pages: how many such pages the answer may have.
+    """
+    size, beyond, full = _size(view), f" > {defaults.PAGE_BYTES}", f"n = {defaults.INCLUDE_LIMIT}"
+    numbers = (
+        "row_number() OVER () AS n, "
+        f"sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS total, lead({size}) OVER () AS following"
+    )
+    # In WHERE, so that no JSON is made of what is cut away, nor of what would be included in it.
+    return sql(
+        "SELECT ", _json(view), f" AS j, CASE WHEN {full} AND following IS NOT NULL OR (total + following) * ", pages,
+        beyond, f" THEN {view.alias}.x0 END AS x FROM (SELECT s.*, {numbers} FROM (", found, f") s) {view.alias}",
+        f" WHERE n <= {defaults.INCLUDE_LIMIT} AND (n = 1 OR total * ", pages, f" <= {defaults.PAGE_BYTES})",
+    )  # fmt: skip
+
+
+def _is_wide(each: Included) -> bool:
+    return may_exceed_page(each.inclusion.resource, each.inclusion.access.shown)
+
+
+def _size(view: View) -> str:
+    """Bytes of what is shown of a row, escapes aside: what is hidden has none, so that no page tells of it."""
+    sizes = []
+    for name in measured(view.resource, view.names):
+        value = f"s.f{view.names.index(name)}"
+        text = f"CAST({value} AS {'BLOB' if view.dialect == 'sqlite' else 'TEXT'})"
+        size = f"length({text})" if view.dialect == "sqlite" else f"octet_length({text})"
+        if name not in view.access.certain:
+            size = f"CASE WHEN {shown(view.access, name, f's.{MASK}')} THEN {size} END"
+        sizes.append(f"coalesce({size}, 0)")
+    return " + ".join(sizes)
 
 
 def _column(view: View, name: str) -> str:

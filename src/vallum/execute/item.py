@@ -53,7 +53,9 @@ def item_statement(
     where = all_of([key_condition(resource, dialect), visible(access)])
     source = table_of(resource, dialect)
     if included:
-        row = select_rows(View(resource, access, access.shown, included, 0, dialect, ["NULL"], after), source, where)
+        row = select_rows(
+            View(resource, access, access.shown, included, 0, dialect, "1", ["NULL"], after), source, where
+        )
     else:
         row = row_select(resource, access, access.shown, source, where, dialect, ["NULL"])
     return render(

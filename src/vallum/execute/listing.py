@@ -13,13 +13,13 @@ from vallum.authorise.inclusions import Included
 from vallum.authorise.rights import Access
 from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
+from vallum.declare.width import may_exceed_page
 from vallum.execute.counting import count_sql
 from vallum.execute.embedding import View, select_rows
 from vallum.execute.filters import FilterShape, branches
 from vallum.execute.order import segments, terms_of
 from vallum.execute.shape import epoch_sql, row_select
 from vallum.execute.walks import Walks, page_select
-from vallum.execute.width import may_exceed_page
 from vallum.store.sql import Param, Part, Prepared, Sql, render, sql
 
 LIMIT: Final = "page_limit"
@@ -55,7 +55,7 @@ def list_statement(
     terms = terms_of(resource, shape.sort, dialect)
     conditions = branches(resource, access, shape.filters, dialect)
     extra: list[Part] = ["NULL", "NULL", *(t.carried for t in terms)]
-    view = View(resource, access, shape.fields, included, 0, dialect, extra)
+    view = View(resource, access, shape.fields, included, 0, dialect, Param(LIMIT, None, None, "::bigint"), extra)
     uniform = access.plain or all(name in access.certain for name in shape.fields)
 
     def select(source: Part, condition: Part, limit: Part | None) -> Sql:

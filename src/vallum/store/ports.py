@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, final
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, final
 
 from vallum.declare.dialect import DialectName
 
@@ -18,6 +18,9 @@ Value = Any
 """What a driver takes and gives: None, int, float, str, bytes (PostgreSQL: also its own types)."""
 Row = Sequence[Value]
 T = TypeVar("T")
+
+WIDE: Final = "vallum_wide"
+"""A name that stands in statements whose few rows may have megabytes: none of them is for the event loop."""
 
 
 @final

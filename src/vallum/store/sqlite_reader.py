@@ -3,7 +3,8 @@
 A point read takes about 25 µs and a hop to a thread more than that, so a read starts where it is. SQLite
 calls back every so many steps of its virtual machine; a read that used up its steps is stopped and
 run again in a thread, where time bounds it. A step may be one of `instr` over half a megabyte, so inline a read has
-little time as well, and what searches in texts begins in a thread. Its text is remembered and goes to a thread at once
+little time as well, and what searches in texts, or follows
+relations to rows of long ones, begins in a thread. Its text is remembered and goes to a thread at once
 the next time, until it was quick there often enough.
 """
 
@@ -19,7 +20,7 @@ from time import monotonic, thread_time
 from typing import Final, final
 
 from vallum.refusals import QUERY_TIMEOUT, Refusal
-from vallum.store.ports import Row, Statement
+from vallum.store.ports import WIDE, Row, Statement
 from vallum.store.sqlite_connection import busy, connect, primary_code, surface
 from vallum.store.sqlite_limits import SqliteLimits
 
@@ -112,7 +113,7 @@ class SqliteReader:
         inline = self._inline
         if inline is None:
             raise busy()
-        if statement.text not in self._slow and _SEARCH not in statement.text:
+        if statement.text not in self._slow and _SEARCH not in statement.text and WIDE not in statement.text:
             inline.begin()
             try:
                 return inline.execute(statement.text, statement.arguments).fetchall()

@@ -9,6 +9,7 @@ from vallum import defaults
 from vallum.authorise.inclusions import Included, inclusion
 from vallum.authorise.rights import Access, Rights
 from vallum.declare.resource import Resource
+from vallum.declare.width import may_exceed_page
 from vallum.refusals import Fault
 from vallum.validate.filters import unknown
 from vallum.validate.paths import POINTER, Path
@@ -39,6 +40,10 @@ def included_of(
     if most > defaults.MAX_INCLUDED_ROWS:
         bound = f"At most {defaults.MAX_INCLUDED_ROWS} included rows, and these could be {most}"
         faults.append(Fault(POINTER, "too_many", f"{bound}: ask for fewer relations, or a smaller limit."))
+    places = wide_places(found, rows)
+    if places > defaults.MAX_WIDE_INCLUDES:
+        bound = f"Rows of long texts are included at most in {defaults.MAX_WIDE_INCLUDES} places, and here in {places}"
+        faults.append(Fault(POINTER, "too_many", f"{bound}: ask for fewer relations, or a smaller limit."))
     return found
 
 
@@ -48,6 +53,17 @@ def included_rows(included: Sequence[Included], rows: int) -> int:
     for each in included:
         here = rows * (defaults.INCLUDE_LIMIT if each.inclusion.relation.many else 1)
         total += here + included_rows(each.children, here)
+    return total
+
+
+def wide_places(included: Sequence[Included], rows: int) -> int:
+    """In how many places of so many rows there may be pages, or single rows, that no type keeps short."""
+    total = 0
+    for each in included:
+        followed = each.inclusion
+        inside = rows * (defaults.INCLUDE_LIMIT if followed.relation.many else 1)
+        wide = may_exceed_page(followed.resource, followed.access.shown)
+        total += rows * wide + wide_places(each.children, inside)
     return total
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.store.sqlite_support import ENDLESS, add_item, opened, run
 
 from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
-from vallum.store.ports import Statement
+from vallum.store.ports import WIDE, Statement
 from vallum.store.sqlite import SqliteDatabase
 from vallum.store.sqlite_reader import SqliteReader
 
@@ -122,6 +122,12 @@ async def test_few_steps_over_large_values_leave_the_event_loop(path: Path) -> N
 async def test_a_search_in_texts_begins_in_a_thread(database: SqliteDatabase) -> None:
     """A pattern and a text can be made so that each row takes milliseconds; the event loop has none to give."""
     assert await database.read(Statement("SELECT instr(?, ?)", ("aab", "b"))) == [(3,)]
+    assert any(thread.name.startswith("vallum-read") for thread in threading.enumerate())
+
+
+async def test_relations_to_long_texts_begin_in_a_thread(database: SqliteDatabase) -> None:
+    """A few steps of such a read may put megabytes together."""
+    assert await database.read(Statement(f"SELECT 1 AS {WIDE}", ())) == [(1,)]
     assert any(thread.name.startswith("vallum-read") for thread in threading.enumerate())
 
 

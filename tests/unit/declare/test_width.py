@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from vallum import API, READ, allow
+from vallum.declare.width import ESCAPED, FRAME, may_exceed_page
 from vallum.defaults import PAGE_BYTES, PAGE_MAX
-from vallum.execute.width import ESCAPED, FRAME, may_exceed_page
 
 ROOM = PAGE_BYTES // PAGE_MAX
 """Bytes of a row, of which there is a full page."""

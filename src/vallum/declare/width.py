@@ -40,6 +40,11 @@ def may_exceed_page(resource: Resource, names: Iterable[str]) -> bool:
     return total * defaults.PAGE_MAX > defaults.PAGE_BYTES
 
 
+def measured(resource: Resource, names: Iterable[str]) -> tuple[str, ...]:
+    """Of these fields, the ones whose values' lengths differ."""
+    return tuple(name for name in names if (_width(resource.fields[name].type) or SHORT + 1) > SHORT)
+
+
 def _width(type_: TypeEngine[Any]) -> int | None:
     """Of a value's JSON; None when the type does not say."""
     if isinstance(type_, types.Enum):
