@@ -1,7 +1,7 @@
 """Models of a database that is there already: SQLAlchemy reads its tables over Vallum's own connection.
 
-`connected(lambda connection: Base.prepare(autoload_with=connection, generate_relationship=related))`, with a Base of
-`automap_base()`.
+`connected(lambda connection: Base.prepare(autoload_with=connection, **options))`, with a Base of `automap_base()` and
+`options = {"generate_relationship": related, "name_for_scalar_relationship": named}`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, ForeignKeyConstraint, create_engine, text
 from sqlalchemy.ext.automap import generate_relationship
 from sqlalchemy.pool import NullPool
 
@@ -50,6 +50,17 @@ def related(*arguments: Any, **options: Any) -> Any:
     """
     kept = {name: value for name, value in options.items() if name not in {"cascade", "passive_deletes"}}
     return generate_relationship(*arguments, **kept)
+
+
+def named(_base: type[Any], _local: type[Any], referred: type[Any], constraint: ForeignKeyConstraint) -> str:
+    """For `name_for_scalar_relationship` of automap: the name of the table that is referred to, as automap has it, with a `_`
+    behind it where a column has that name (`artist INTEGER REFERENCES artist`: `Album.artist_` is the row, `Album.artist` its key).
+    """
+    name = referred.__name__.lower()
+    taken = constraint.table.columns.keys()
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _on_sqlite(path: Path, work: Callable[[Connection], T]) -> T:

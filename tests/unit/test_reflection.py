@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.automap import automap_base
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.existing.places import make
 
 from tests import stores
 from vallum import API, READ, allow
-from vallum.reflection import connected
+from vallum.reflection import connected, named, related
 from vallum.serve.create import create_database
 from vallum.serve.settings import load, use
 from vallum.store.errors import StoreError
@@ -54,6 +55,19 @@ def test_nothing_is_written_over_it(house: Path) -> None:
         with pytest.raises(DBAPIError, match=r"read-?only"):
             connected(lambda connection, text_=statement: connection.execute(text(text_)))  # type: ignore[misc]
     assert stores.rows(house, "SELECT count(*) FROM log") == [(2,)]
+
+
+def test_a_reference_that_is_named_like_its_table(house: Path) -> None:
+    """The column keeps the name, the relation gets another; automap by itself maps neither."""
+    text_ = "CREATE TABLE artist (id INTEGER PRIMARY KEY); CREATE TABLE album (id INTEGER PRIMARY KEY, artist INTEGER, "
+    text_ += "artist_ INTEGER, FOREIGN KEY (artist) REFERENCES artist (id))"
+    for statement in text_.split("; "):
+        stores.rows(house, statement)
+    base = automap_base()
+    options = {"generate_relationship": related, "name_for_scalar_relationship": named}
+    connected(lambda connection: base.prepare(autoload_with=connection, **options))
+    album = inspect(base.classes.album)
+    assert (set(album.columns.keys()), album.relationships.keys()) == ({"id", "artist", "artist_"}, ["artist__"])
 
 
 @pytest.mark.stores("sqlite")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
+
+from sqlalchemy.exc import ArgumentError, InvalidRequestError
 
 from vallum.declare.app import API
 from vallum.serve.errors import SettingsError
@@ -14,7 +17,8 @@ def load_api(target: str | None) -> API:
     """Import the application.
 
     Raises:
-        SettingsError: `app-missing` (none named), `app-import` (no such module), `app-attribute` (no API there).
+        SettingsError: `app-missing` (none named), `app-import` (no such module), `app-attribute` (no API there),
+            `app-models` (SQLAlchemy refuses what it declares).
         Exception: what the application itself raises while it is imported.
     """
     if target is None:
@@ -31,8 +35,18 @@ def load_api(target: str | None) -> API:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # an import inside the application
         raise SettingsError("app-import", f"app: {target}", f"There is no module {module} in {here}.") from None
+    except (ArgumentError, InvalidRequestError) as error:
+        raise SettingsError("app-models", _line_of(error, here), f"SQLAlchemy says: {error.args[0]}") from error
     for name in attribute.split("."):
         found = getattr(found, name, None)  # type: ignore[assignment]
     if not isinstance(found, API):
         raise SettingsError("app-attribute", f"app: {target}", f"{attribute} is no vallum.API.")
     return found
+
+
+def _line_of(error: Exception, here: str) -> str:
+    """The last line of the application's own that led to an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(here)]
+    found = [frame for frame in own if "site-packages" not in frame.filename]
+    return f"{found[-1].filename}:{found[-1].lineno}" if found else "app"

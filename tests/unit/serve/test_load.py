@@ -47,6 +47,20 @@ def test_an_error_of_the_application_is_its_own() -> None:
         load_api("application_three:api")
 
 
+def test_models_that_sqlalchemy_refuses_are_told_with_their_line() -> None:
+    """Not with the sixty lines of its own that lead there."""
+    Path("application_four.py").write_text(
+        "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): ...\n\n"
+        "class Book(Base):\n    __tablename__ = 'books'\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_api("application_four:api")
+    assert (caught.value.identifier, caught.value.place) == ("app-models", f"{Path.cwd()}/application_four.py:4")
+    assert caught.value.mend.startswith(
+        "SQLAlchemy says: Mapper Mapper[Book(books)] could not assemble any primary key"
+    )
+
+
 def test_a_directory_is_marked_for_development(tmp_path: Path) -> None:
     """With the address under which it is served; marking again renews it."""
     assert (is_marked(tmp_path), served_at(tmp_path)) == (False, None)
