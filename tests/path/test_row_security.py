@@ -351,3 +351,13 @@ def test_ways_round_an_insert(under: Under) -> None:
         assert under.as_owner("SELECT name FROM tags WHERE id = 3") == [("theirs",)]
     finally:
         under.as_owner("DELETE FROM tags WHERE id = 3")
+
+
+def test_what_policies_do_not_hide(under: Under) -> None:
+    """As docs/rls.md says: how many rows a plan removed, and a lock of a table of which rows may be removed."""
+    nobody = ("nobody", ["member"], {"organisation": 1})
+    text = "EXPLAIN (ANALYZE, COSTS OFF) SELECT id FROM tasks"
+    assert "Rows Removed by Filter" in str(under.asked(nobody, text))
+    assert under.asked(nobody, "LOCK TABLE comments IN ACCESS EXCLUSIVE MODE") == [[]]
+    with pytest.raises(REFUSED):
+        under.asked(nobody, "LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")

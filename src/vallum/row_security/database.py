@@ -1,12 +1,13 @@
 """Row-level security in a database: put there, compared with the rules, and taken away. Scripts for the tables' owner.
 
 What was put there is written down, by table: the statements' digest, and what the catalogue then said. So two kinds of drift
-can be told: rules that have changed since, and policies that somebody has changed by hand.
+can be told: rules that have changed since, and policies that somebody has changed by hand. The schema of what the policies
+use is written down beside the tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, final
 
 from vallum.crypto.digest import hex256
@@ -22,6 +23,7 @@ from vallum.row_security.role import (
     refuse_tables,
     views_among,
 )
+from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement
 
 _TABLE: Final = f"""
@@ -39,6 +41,13 @@ SELECT t.name, md5(concat_ws(',', c.relrowsecurity, c.relforcerowsecurity, c.rel
   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)))
 FROM unnest($1::text[]) t(name) LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
 """
+_USED: Final = """
+SELECT md5(concat_ws(',', n.nspowner, n.nspacl,
+  (SELECT string_agg(p::text, ';' ORDER BY p.oid) FROM pg_proc p WHERE p.pronamespace = n.oid),
+  (SELECT string_agg(concat_ws(',', c.relname, c.relowner, c.relacl, c.reloptions, pg_get_viewdef(c.oid)), ';'
+    ORDER BY c.relname) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'v')))
+FROM pg_namespace n WHERE n.nspname = $1::text
+"""
 _BY_HAND: Final = "SELECT 1 WHERE to_regclass($1::text) IS NULL"
 _KEEP: Final = f"INSERT INTO {SCHEMA}.applied (name, statements, catalogue) VALUES ($1::text, $2::text, $3::text)"
 _KEPT: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
@@ -46,7 +55,7 @@ _KEPT: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
 
 @final
 class Drift(NamedTuple):
-    """A table whose policies are not those of the rules."""
+    """A table whose policies are not those of the rules, or what they use, or the role."""
 
     table: str
     drift: str
@@ -70,10 +79,10 @@ def apply(api: API, role: str) -> Callable[[], Script[int]]:
         digests = _digests(wanted)
         for statement in [*wanted.statements, _TABLE]:
             yield Statement(statement, ())
-        yield from refuse_reader(role, list(digests))
+        yield from refuse_reader(role, names)
         for name, catalogue in (yield from _catalogue(digests)).items():
             yield Statement(_KEEP, [name, digests[name], catalogue])
-        return len(digests)
+        return len(wanted.tables)
 
     return script
 
@@ -98,30 +107,47 @@ def drifted(api: API) -> Callable[[], Script[list[Drift] | None]]:
         role = yield from installed_for()
         if role is None:
             return None
+        names = tables_of(api)
         if (yield Statement(_BY_HAND, [f"{SCHEMA}.applied"])):
-            return [Drift("(all)", "they were made by a script, so that there is nothing to compare them with")]
-        wanted = _digests(installation(api, role, (yield from views_among(tables_of(api)))))
+            by_hand = "they were made by a script, so that there is nothing to compare them with"
+            return [Drift("(all)", by_hand), *(yield from _beside(role, names))]
+        wanted = _digests(installation(api, role, (yield from views_among(names))))
         kept = {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_KEPT, ()))}
         present = yield from _catalogue([*wanted, *(name for name in kept if name not in wanted)])
-        found: list[Drift] = []
-        for name in present:
-            statements, catalogue = kept.get(name, ("", ""))
-            if name not in kept:
-                found.append(Drift(name, "it has no policies yet"))
-            elif name not in wanted:
-                found.append(Drift(name, "no resource serves it any more"))
-            elif statements != wanted[name]:
-                found.append(Drift(name, "the rules have changed since `vallum rls apply`"))
-            elif catalogue != present[name]:
-                found.append(Drift(name, "somebody else has changed its policies or grants"))
-        return found
+        drifts = [Drift(name, why) for name in present if (why := _why(name, wanted, kept, present[name]))]
+        return [*drifts, *(yield from _beside(role, names))]
 
     return script
 
 
+def _why(name: str, wanted: Mapping[str, str], kept: Mapping[str, tuple[str, str]], present: str) -> str | None:
+    """What is wrong with a table, or with the schema of what the policies use."""
+    statements, catalogue = kept.get(name, ("", ""))
+    if name not in kept:
+        return "it has no policies yet"
+    if name not in wanted:
+        return "no resource serves it any more"
+    if statements != wanted[name]:
+        return "the rules have changed since `vallum rls apply`"
+    return None if catalogue == present else "somebody else has changed its policies or grants"
+
+
+def _beside(role: str, names: list[str]) -> Script[list[Drift]]:
+    """What the role may do today beside the policies."""
+    try:
+        yield from refuse_role(role, names)
+        yield from refuse_reader(role, names)
+    except StoreError as error:
+        return [Drift("(all)", f"`vallum rls apply` would refuse the role {role}: {error.mend.removesuffix('.')}")]
+    return []
+
+
 def _digests(wanted: Installation) -> dict[str, str]:
-    return {name: hex256("\n".join(statements).encode()) for name, statements in wanted.tables.items()}
+    parts = {**wanted.tables, SCHEMA: wanted.common}
+    return {name: hex256("\n".join(statements).encode()) for name, statements in parts.items()}
 
 
 def _catalogue(names: Iterable[str]) -> Script[dict[str, str]]:
-    return dict((yield Statement(_CATALOGUE, [list(names)])))
+    found: dict[str, str] = dict((yield Statement(_CATALOGUE, [[name for name in names if name != SCHEMA]])))
+    ((used,),) = yield Statement(_USED, [SCHEMA])
+    return {**found, SCHEMA: used}

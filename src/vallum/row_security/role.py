@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Final
 
 from vallum.row_security.identity import SCHEMA
@@ -17,17 +16,11 @@ _POWERS: Final = {
     "rolreplication": "REPLICATION, which reads everything",
     "rolcreaterole": "CREATEROLE, which can make itself a member of the owner",
 }
-_READERS: Final = (
-    "pg_read_all_data",
-    "pg_write_all_data",
-    "pg_read_server_files",
-    "pg_write_server_files",
-    "pg_execute_server_program",
-)
 _KNOWN: Final = "SELECT 1 FROM pg_roles WHERE rolname = $1::text"
 _HELD: Final = f"""
-SELECT r.rolname::text, {", ".join(f"r.{power}" for power in _POWERS)} FROM pg_roles r
-WHERE pg_has_role($1::text, r.oid, 'MEMBER') ORDER BY r.rolname
+SELECT {", ".join(f"r.{power}" for power in _POWERS)}, CASE WHEN NOT r.rolsuper THEN ARRAY(
+  SELECT o.rolname::text FROM pg_roles o WHERE o.oid <> r.oid AND pg_has_role(r.oid, o.oid, 'MEMBER') ORDER BY 1) END
+FROM pg_roles r WHERE r.rolname = $1::text
 """
 _OWNED: Final = """
 SELECT c.oid::regclass::text FROM pg_class c
@@ -40,9 +33,15 @@ SELECT t, c.oid IS NOT NULL, pg_has_role(c.relowner, 'USAGE'),
 FROM unnest($1::text[]) t LEFT JOIN pg_class c ON c.oid = to_regclass(t)
 """
 _BESIDE: Final = """
-SELECT t FROM unnest($2::text[]) t
-WHERE has_table_privilege($1::text, t, 'SELECT, INSERT, UPDATE, TRUNCATE, REFERENCES, TRIGGER')
+SELECT t FROM unnest($2::text[]) t JOIN pg_class c ON c.oid = to_regclass(t)
+JOIN pg_roles r ON r.rolname = $1::text, LATERAL (
+  SELECT g.* FROM aclexplode(c.relacl) g
+  UNION ALL SELECT g.* FROM pg_attribute a, aclexplode(a.attacl) g WHERE a.attrelid = c.oid
+) g
+WHERE g.grantee = 0 OR (g.grantee = r.oid AND (g.grantor <> c.relowner OR c.relkind NOT IN ('r', 'p')))
+GROUP BY t ORDER BY t
 """
+"""Of PUBLIC and of others who may grant. What the owner itself grants to the role, it takes back before it grants ours."""
 _VIEWS: Final = """
 SELECT t FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t) WHERE c.relkind NOT IN ('r', 'p')
 """
@@ -61,9 +60,9 @@ def refuse_role(role: str, tables: list[str]) -> Script[None]:
     if not (yield from known(role)):
         mend = f"There is no such role: `CREATE ROLE {role} LOGIN` makes it."
         raise StoreError("rls-role-unknown", role, mend)
-    reasons: list[str] = []
-    for name, *powers in (yield Statement(_HELD, [role])):
-        reasons += _reasons(role, name, powers)
+    ((*powers, roles),) = yield Statement(_HELD, [role])
+    reasons = [f"it is {word}" for word, held in zip(_POWERS.values(), powers, strict=True) if held]
+    reasons += [f"it is a member of {name}, whose rights no rule gives" for name in roles or ()]
     reasons += [f"it owns {name}" for (name,) in (yield Statement(_OWNED, [role, tables]))]
     if reasons:
         raise StoreError("rls-role", role, f"Policies would not hold for it: {'; '.join(reasons)}. Use a role without.")
@@ -93,8 +92,8 @@ def views_among(tables: list[str]) -> Script[frozenset[str]]:
 
 
 def refuse_reader(role: str, tables: list[str]) -> Script[None]:
-    """Refuse a role that may name what the policies alone may use, or has more of a table than the columns that it was
-    given: all columns, or a TRUNCATE, which no policy is asked for.
+    """Refuse a role that may name what the policies alone may use, or has more of a table than the owner gave it: other
+    columns, or a TRUNCATE, which no policy is asked for.
 
     Raises:
         StoreError: `rls-role`.
@@ -104,22 +103,15 @@ def refuse_reader(role: str, tables: list[str]) -> Script[None]:
         raise StoreError("rls-role", role, f"It may use the schema {SCHEMA}, whose views show every row.")
     beside = [table for (table,) in (yield Statement(_BESIDE, [role, tables]))]
     if beside:
-        mend = f"By PUBLIC or a role that it is a member of, it has rights beside the rules to {', '.join(beside)}."
+        mend = (
+            f"By PUBLIC or somebody else's GRANT, it has rights beside the rules to {', '.join(beside)}: `REVOKE` them."
+        )
         raise StoreError("rls-role", role, mend)
 
 
 def known(role: str) -> Script[bool]:
     """Whether there is such a role."""
     return bool((yield Statement(_KNOWN, [role])))
-
-
-def _reasons(role: str, name: str, powers: list[bool]) -> Iterator[str]:
-    behind = "" if name == role else f" by {name}"
-    for word, held in zip(_POWERS.values(), powers, strict=True):
-        if held:
-            yield f"it is {word}{behind}"
-    if name in _READERS:
-        yield f"it is a member of {name}"
 
 
 def installed_for() -> Script[str | None]:

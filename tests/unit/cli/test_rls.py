@@ -136,14 +136,41 @@ def test_drift_is_told(run: Run, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("deed", "undone", "table"),
+    [
+        (f"GRANT USAGE ON SCHEMA vallum_rls TO {READER}", "SELECT", "vallum_rls"),
+        ("CREATE OR REPLACE FUNCTION vallum_rls.me_id() RETURNS text STABLE RETURN 'will'", "SELECT", "vallum_rls"),
+        ("CREATE VIEW vallum_rls.more AS SELECT 1", "SELECT", "vallum_rls"),
+        ("GRANT TRUNCATE ON notes TO PUBLIC", "REVOKE ALL ON notes FROM PUBLIC", "notes"),
+        ("GRANT SELECT (id) ON notes TO PUBLIC", "REVOKE ALL ON notes FROM PUBLIC", "(all)"),
+        (f"ALTER ROLE {READER} BYPASSRLS", f"ALTER ROLE {READER} NOBYPASSRLS", "(all)"),
+        (f"GRANT {OWNER} TO {READER}", f"REVOKE {OWNER} FROM {READER}", "(all)"),
+        (f"GRANT pg_monitor TO {READER}", f"REVOKE pg_monitor FROM {READER}", "(all)"),
+    ],
+)
+def test_drift_of_what_is_around_the_tables_is_told(run: Run, place: Path, deed: str, undone: str, table: str) -> None:
+    """What the policies call and look into, who may name it, and what the role has become since."""
+    assert run("rls", "apply", "--role", READER).code == 0
+    assert run("rls", "check").code == 0
+    asked(place, deed, user="postgres")
+    try:
+        said = run("rls", "check", "--json")
+        assert (said.code, table in [drift["table"] for drift in said.json()]) == (1, True), said
+        assert "rls-drift" in run("check", "--dev").out
+    finally:
+        asked(place, undone, user="postgres")
+
+
+@pytest.mark.parametrize(
     "power",
-    ["SUPERUSER", "BYPASSRLS", "CREATEROLE", "REPLICATION", OWNER, "pg_read_all_data", "tiny_power"],
+    ["SUPERUSER", "BYPASSRLS", "CREATEROLE", "REPLICATION", OWNER, "pg_read_all_data", "tiny_power", "tiny_group"],
 )
 def test_a_role_that_could_see_past_the_policies_is_refused(run: Run, power: str) -> None:
     """By its own attributes, or by a role that it is a member of, and what was there stays."""
     server = stores.server()
     server.execute(f"CREATE ROLE strong LOGIN {power if power.isupper() else ''}")
     server.execute("CREATE ROLE tiny_power BYPASSRLS")
+    server.execute("CREATE ROLE tiny_group")
     if not power.isupper():
         server.execute(f"GRANT {power} TO strong")
     try:
@@ -152,6 +179,7 @@ def test_a_role_that_could_see_past_the_policies_is_refused(run: Run, power: str
     finally:
         server.execute("DROP ROLE strong")
         server.execute("DROP ROLE tiny_power")
+        server.execute("DROP ROLE tiny_group")
 
 
 @pytest.mark.stores("sqlite")  # the last case is; the others name their database
@@ -183,13 +211,23 @@ def test_policies_of_somebody_else_are_not_added_to(run: Run, place: Path) -> No
     assert run("rls", "apply", "--role", READER).code == 0
 
 
-@pytest.mark.parametrize("right", ["SELECT", "UPDATE", "TRUNCATE", "TRIGGER"])
+@pytest.mark.parametrize("right", ["SELECT", "SELECT (id)", "UPDATE", "UPDATE (id)", "DELETE", "TRUNCATE", "TRIGGER"])
 def test_rights_beside_the_rules_are_refused(run: Run, place: Path, right: str) -> None:
-    """What PUBLIC may do, the role may do: read every column, or empty the table."""
+    """What PUBLIC may do, the role may do: read a column that no rule names, or empty the table."""
     asked(place, f"GRANT {right} ON notes TO PUBLIC", user=OWNER)
     said = run("rls", "apply", "--role", READER)
+    asked(place, "REVOKE ALL ON notes FROM PUBLIC", user=OWNER)
     assert (said.code, "rls-role" in said.err, "notes" in said.err) == (1, True, True)
-    asked(place, f"REVOKE {right} ON notes FROM PUBLIC", user=OWNER)
+
+
+def test_rights_that_another_has_granted_are_refused(run: Run, place: Path) -> None:
+    """Who was given a right to pass on has passed it on: the owner's REVOKE takes back no more than the owner gave."""
+    other = '"' + ATTACKED.replace('"', '""') + '"'
+    asked(place, f"GRANT TRUNCATE ON notes TO {other} WITH GRANT OPTION", user=OWNER)
+    asked(place, f"GRANT TRUNCATE ON notes TO {READER}", user=ATTACKED)
+    said = run("rls", "apply", "--role", READER)
+    asked(place, f"REVOKE ALL ON notes FROM {other} CASCADE", user=OWNER)
+    assert (said.code, "rls-role" in said.err, "notes" in said.err) == (1, True, True)
 
 
 def test_the_tables_are_closed_to_other_roles(run: Run, place: Path) -> None:
