@@ -76,16 +76,38 @@ def fields_of(mapper: Mapper[Any]) -> dict[str, Field]:
 
 
 def renamed(field: Field) -> str:
-    """The line of a class that gives a column another name than in the database, `unit_price: … = mapped_column("Unit Price")`."""
-    name = re.sub(r"\W+", "_", field.name).strip("_").lower()
+    """The line of a class that gives a field a name which can be written: `unit_price: … = mapped_column("Unit Price")`."""
+    column = field.expression if field.column is None else field.column
+    return _mapped(column, field.name, key=field.key, nullable=field.nullable)
+
+
+def referring(constraint: ForeignKeyConstraint) -> str:
+    """What in a class makes this foreign key one that takes its rows along: the line of its column, if it has only one."""
+    acts = 'ondelete="CASCADE"'
+    targets = [f"{element.column.table.key}.{element.column.name}" for element in constraint.elements]
+    if len(targets) == 1:
+        (column,) = constraint.columns
+        words = f"ForeignKey({_quoted(targets[0])}, {acts})"
+        return _mapped(column, column.name, words, key=column.primary_key, nullable=bool(column.nullable))
+    names = [column.name for column in constraint.columns]
+    return f"__table_args__ = (ForeignKeyConstraint({json.dumps(names)}, {json.dumps(targets)}, {acts}),)"
+
+
+def _mapped(column: ColumnElement[Any], known: str, *words: str, key: bool, nullable: bool) -> str:
+    """`name: Mapped[int] = mapped_column(…)`; the column's name stands in it where it cannot be the attribute's."""
+    name = re.sub(r"\W+", "_", known).strip("_").lower()
     name = name if name.isidentifier() and not iskeyword(name) else f"field_{name}"
     try:
-        kind = field.type.python_type.__name__
+        kind = column.type.python_type.__name__
     except NotImplementedError:
         kind = "…"
-    kind += " | None" if field.nullable else ""
-    words = json.dumps(field.name if field.column is None else field.column.name, ensure_ascii=False)
-    return f"{name}: Mapped[{kind}] = mapped_column({words}{', primary_key=True' * field.key})"
+    written = str(getattr(column, "name", known))
+    arguments = [*([_quoted(written)] if name != written else []), *words, *(["primary_key=True"] if key else [])]
+    return f"{name}: Mapped[{kind}{' | None' * nullable}] = mapped_column({', '.join(arguments)})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _class_side(mapper: Mapper[Any], name: str) -> ColumnElement[Any] | None:

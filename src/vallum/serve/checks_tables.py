@@ -10,7 +10,7 @@ from vallum.authorise.rights import granted_fields
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error, warning
 from vallum.declare.dialect import DialectName
-from vallum.declare.model import acting_on
+from vallum.declare.model import acting_on, referring
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.declare.route import Kind
@@ -168,13 +168,24 @@ def _followers(resource: Resource, relations: Mapping[Table, Relation | None]) -
         known = {(other.schema, other.name) for other in (c.table for c in acting_on(table))}
         known |= {(None, name) for _, name in known}
         for schema, name in sorted((relation.followers if relation is not None else frozenset()) - known, key=str):
-            where = name if schema is None else f"{schema}.{name}"
-            yield error(
-                "cascade-unknown",
-                f"{resource.path}, DELETE",
-                f"Through {table.name} the database would take rows of {where} along, or change them, unknown to the models.",
-                f"Reflect {where} into the same MetaData, its foreign key with ondelete=, or do not allow DELETE.",
-            )
+            yield _unknown(resource, table, schema, name)
+
+
+def _unknown(resource: Resource, table: Table, schema: str | None, name: str) -> Finding:
+    where = name if schema is None else f"{schema}.{name}"
+    message = (
+        f"Through {table.name} the database would take rows of {where} along, or change them, unknown to the models."
+    )
+    mend = f"Reflect {where} into the same MetaData, its foreign key with ondelete=, or do not allow DELETE."
+    # A table of the default schema has none in the models and one in the catalogue.
+    tables = table.metadata.tables
+    follower = tables.get(where, tables.get(name))
+    keys = () if follower is None else follower.foreign_key_constraints
+    lines = [referring(key) for key in keys if key.referred_table is table]
+    if lines:
+        message = f"The models know {where}, but not that the database takes its rows along, or changes them, with {table.name}."
+        mend = f"In the class of {where} (or SET NULL, as the database has it): {'; '.join(sorted(lines))}."
+    return error("cascade-unknown", f"{resource.path}, DELETE", message, mend)
 
 
 def taken_along(resource: Resource) -> list[Table]:
