@@ -17,9 +17,9 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, thread_time
-from typing import Final, final
+from typing import Final, NoReturn, final
 
-from vallum.refusals import QUERY_TIMEOUT, Refusal
+from vallum.refusals import QUERY_INVALID, QUERY_TIMEOUT, Fault, Refusal
 from vallum.store.ports import WIDE, Row, Statement
 from vallum.store.sqlite_connection import busy, connect, primary_code, surface
 from vallum.store.sqlite_limits import SqliteLimits
@@ -28,6 +28,14 @@ _BLOCKED: Final = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqli
 """Too long, or waiting for a lock: a thread may wait, the event loop may not."""
 _SEARCH: Final = "instr("
 """What a text contains takes its length times the pattern's: at worst 7 ms a row, for 512 KiB and 100 characters."""
+
+_TOO_DEEP: Final = ("parser stack overflow", "Expression tree is too large")
+"""SQLite's words where it takes no statement of so many levels; it has no code for them. A list by itself is far from that."""
+TOO_DEEP: Final = Fault(
+    "#query",
+    "too_deep",
+    "With the rules that hold for this caller, too much for one statement: follow fewer relations.",
+)
 
 
 @final
@@ -125,7 +133,7 @@ class SqliteReader:
         """Return when a thread is to try again; remember a text that was too long."""
         code = primary_code(error)
         if code not in _BLOCKED:
-            surface(error)
+            _surface(error)
         if code == sqlite3.SQLITE_INTERRUPT:
             self._remember(text)
 
@@ -172,7 +180,7 @@ class SqliteReader:
             bounded.begin()
             rows = bounded.execute(statement.text, statement.arguments).fetchall()
         except sqlite3.Error as error:
-            surface(error)
+            _surface(error)
         return rows, bounded.ticks >= 0
 
     def _mine(self) -> _Bounded:
@@ -184,3 +192,9 @@ class SqliteReader:
             self._local.bounded = bounded
             self._opened.append(bounded)
         return bounded
+
+
+def _surface(error: sqlite3.Error) -> NoReturn:
+    if str(error).startswith(_TOO_DEEP):
+        raise Refusal(QUERY_INVALID, faults=(TOO_DEEP,)) from error
+    surface(error)

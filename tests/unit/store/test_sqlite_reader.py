@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.store.sqlite_support import ENDLESS, add_item, opened, run
 
-from vallum.refusals import BUSY, QUERY_TIMEOUT, Refusal
+from vallum.refusals import BUSY, QUERY_INVALID, QUERY_TIMEOUT, Refusal
 from vallum.store.ports import WIDE, Statement
 from vallum.store.sqlite import SqliteDatabase
 from vallum.store.sqlite_reader import SqliteReader
@@ -123,6 +123,16 @@ async def test_a_search_in_texts_begins_in_a_thread(database: SqliteDatabase) ->
     """A pattern and a text can be made so that each row takes milliseconds; the event loop has none to give."""
     assert await database.read(Statement("SELECT instr(?, ?)", ("aab", "b"))) == [(3,)]
     assert any(thread.name.startswith("vallum-read") for thread in threading.enumerate())
+
+
+async def test_a_statement_of_too_many_levels_is_a_fault_of_the_query(database: SqliteDatabase) -> None:
+    """Relations that are followed through nested rules: on the event loop and in a thread."""
+    deep = "-(" * 1_500 + "1" + ")" * 1_500
+    for text in (f"SELECT {deep}", f"SELECT {deep} AS {WIDE}"):
+        with pytest.raises(Refusal) as refused:
+            await database.read(Statement(text, ()))
+        assert refused.value.reason is QUERY_INVALID
+        assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [("#query", "too_deep")]
 
 
 async def test_relations_to_long_texts_begin_in_a_thread(database: SqliteDatabase) -> None:
