@@ -13,7 +13,7 @@ from vallum.declare.model import acting_on
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Reference, Resource
 from vallum.execute.frame import Frame
-from vallum.execute.shape import key_condition, table_of, value_param, visible
+from vallum.execute.shape import column_name, key_param, table_of, value_param, visible
 from vallum.execute.written import NEW
 from vallum.refusals import IN_USE, Fault, Refusal
 from vallum.store.ports import Script, Value
@@ -134,6 +134,7 @@ def orphans(frame: Frame, resource: Resource, constraint: ForeignKeyConstraint) 
 
 
 def _aliased_key(resource: Resource, dialect: DialectName) -> Part:
-    original = key_condition(resource, dialect)
-    prefix, alias = f"{table_sql(resource.table, dialect)}.", "vallum_row."
-    return sql(*(p.replace(prefix, alias) if isinstance(p, str) else p for p in original.parts))
+    return all_of(
+        sql(f"vallum_row.{column_name(resource.fields[name], dialect)} = ", key_param(resource, index, dialect))
+        for index, name in enumerate(resource.key)
+    )

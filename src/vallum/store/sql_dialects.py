@@ -154,13 +154,40 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
         return f'({text} COLLATE "C")' if isinstance(element.type, String) else text
 
 
+class _PostgresApart(PostgresMarking):
+    """Tables of one name in several schemas are kept apart inside a rule.
+
+    For PostgreSQL `items` is the next table of that name around it, whatever its schema. SQLAlchemy gives it another name
+    there, but not in the statement around the subquery, which is not its own.
+    """
+
+    def visit_table(self, table: Any, **options: Any) -> str:  # type: ignore[override]  # it takes what it is given
+        written = super().visit_table(table, **{**options, "ambiguous_table_name_map": None})
+        named = options.get("asfrom") and options.get("enclosing_alias") is None
+        alias = self._alias(table) if named else None
+        return written if alias is None else f"{written} AS {alias}"
+
+    def visit_column(self, column: Any, *_: Any, **options: Any) -> str:
+        written = str(super().visit_column(column, **{**options, "ambiguous_table_name_map": None}))
+        alias = self._alias(column.table) if options.get("include_table", True) else None
+        return written if alias is None else f"{alias}.{self.preparer.quote(column.name)}"
+
+    def _alias(self, table: Any) -> str | None:
+        mine = self.vallum_table
+        if mine is None or not isinstance(table, Table) or table == mine:
+            return None
+        if table.schema is None and table.name != mine.name:
+            return None
+        return str(self.preparer.quote(f"{table.schema or ''}.{table.name}"))
+
+
 class _SQLiteDialect(SQLiteDialect_pysqlite):
     statement_compiler = _SQLiteMarking  # type: ignore[mutable-override]  # the base names its own compiler
     supports_statement_cache = True
 
 
 class _PostgresDialect(PGDialect_asyncpg):
-    statement_compiler = PostgresMarking  # type: ignore[mutable-override]  # the base names its own compiler
+    statement_compiler = _PostgresApart  # type: ignore[mutable-override]  # the base names its own compiler
     supports_statement_cache = True
 
 
