@@ -15,7 +15,7 @@ from tests.general.rows import sample_rows
 
 from vallum.authorise.conditions import RequestFacts
 from vallum.authorise.evaluator import CallerValues, Evaluator
-from vallum.authorise.evaluator_decide import Decision, Question, decide
+from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about
 from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, Operation, Rule, allow, deny, when
 from vallum.declare.resource import Resource
 
@@ -265,6 +265,13 @@ def test_an_action_is_judged_by_its_own_rules() -> None:
     assert not decide(rules, None, question, {**running, "stage": Stage.CLOSED}).allowed
     assert not decide(rules, None, question_of("mia", Project), running).allowed
     assert decide(rules, None, question_of("mia", Project), running).visible
+
+
+def test_a_rule_of_a_resource_is_not_about_an_action() -> None:
+    """Nor one of an action about an operation; only two that name none are about each other."""
+    of_rows, of_action = allow("member", READ), allow("member")
+    assert (is_about(of_rows, READ), is_about(of_rows, UPDATE), is_about(of_rows, None)) == (True, False, False)
+    assert (is_about(of_action, READ), is_about(of_action, None)) == (False, True)
 
 
 def _with(question: Question, rules: list[Rule]) -> Question:
