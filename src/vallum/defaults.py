@@ -154,7 +154,9 @@ ADDRESS_KEYS_CACHED: Final = 16_384
 COUNT_COST: Final = 4
 """Units that an exact count adds to a list: it looks at every row that the caller may read, a page at 100 at most."""
 INCLUDE_COST: Final = 2
-"""Units that each included relation adds to a list or item: a page of 100 rows, which is one unit, has up to 1,000 more."""
+"""Units that each included relation adds to a list or item, for each INCLUDE_COST_ROWS that the page may have."""
+INCLUDE_COST_ROWS: Final = 25
+"""With ten rows each they have up to 250 more, of which 100 are about a unit; and each may have others that are walked by."""
 STATEMENT_COST: Final = 2
 """Units of the burst for a statement that is built for a caller's query: 0.35 ms, as long as two requests take."""
 PLAN_BURST: Final = "20/s"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from vallum import defaults
 from vallum.authorise.rights import Access, Rights
 from vallum.authorise.stage import access_by
 from vallum.declare.resource import Resource
@@ -274,7 +275,8 @@ def _described(words: str, route: Route, method: str) -> str:
     if route.resource is not None and route.resource.bulk and route.kind is Kind.COLLECTION and method != "GET":
         costs = [f"Costs {cost} unit{'s' * (cost > 1)} of the caller's budget for each row."]
     if route.methods[method] in READS:
-        each = {"include": "Each relation of `include`"}
+        rows = f", in every {defaults.INCLUDE_COST_ROWS} rows of `limit`," if route.kind is Kind.COLLECTION else ""
+        each = {"include": f"Each relation of `include`{rows}"}
         costs += [f"{each.get(n, f'`{n}`')} costs {units} more." for n, units in route.extra_costs.items() if units]
     return "\n\n".join([words, *costs])
 

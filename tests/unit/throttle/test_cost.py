@@ -91,3 +91,27 @@ def test_an_include_costs_for_each_relation() -> None:
     """However it is encoded."""
     assert added("include=a,b.c", EXTRA) == 6
     assert added("%69nclude=a%2Cb%2Ec&count=exact", EXTRA) == 10
+
+
+@pytest.mark.parametrize(
+    ("limit", "units"),
+    [
+        ("1", 2),
+        ("25", 2),
+        ("26", 4),
+        ("50", 4),
+        ("75", 6),
+        ("100", 8),
+        ("999", 8),
+        ("9999", 2),
+        ("-1", 2),
+        ("", 2),
+        ("\u00b2", 2),
+    ],
+)
+def test_an_include_costs_by_the_rows_that_have_it(limit: str, units: int) -> None:
+    """For each 25 of them; a limit that is refused costs one part, or at most what the longest page does."""
+    assert added(f"include=a&limit={limit}", EXTRA) == units
+    encoded = "".join(f"%{byte:02x}" for byte in limit.encode())
+    assert added(f"lim%69t={encoded}&include=a,b", EXTRA) == 2 * units
+    assert added(f"count=exact&limit={limit}", EXTRA) == 4
