@@ -99,6 +99,8 @@ class Client:
 
     Every request has a timestamp and a nonce of its own, unless it is given one of the two in `headers`.
 
+    It serves what a start refuses, too: let `vallum check` stand beside the tests.
+
     Args:
         api: the API.
         as_: name of the account; None for a caller without a credential.
