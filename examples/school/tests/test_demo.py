@@ -365,7 +365,10 @@ def test_a_taken_port_is_named(served: Demo, tmp_path: Path) -> None:
     with demo(data, served.port) as running:
         out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, out) == (1, "")
-    assert err == f"vallum: port-taken (127.0.0.1, port {served.port})\nAddress already in use: choose another one.\n"
+    assert (
+        err
+        == f"vallum: port-taken (127.0.0.1, port {served.port})\nAddress already in use: choose another by `--port`.\n"
+    )
 
 
 @pytest.mark.stores("postgresql")

@@ -133,3 +133,12 @@ def test_a_head_who_teaches_forges_nothing_either(client: Calling) -> None:
     assert head.get("/grades/6").status_code == 200
     assert change(head, "/grades/6", {"value": 6}) == 403
     assert head.post("/grades", json={"course_id": 5, "student_id": 2, "value": 6}).status_code == 403
+
+
+def test_the_course_and_the_class_come_with_a_grade(client: Calling) -> None:
+    """As docs/calling.md has it: what the student may read of both, in the same answer."""
+    (first, *_) = client("head-1").get("/grades?include=course,student.classroom").json()["items"]
+    assert (first["course"]["id"], first["student"]["classroom"]["id"]) == (
+        first["course_id"],
+        first["student"]["classroom_id"],
+    )

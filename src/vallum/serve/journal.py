@@ -35,6 +35,8 @@ from vallum.store.ports import Principal
 from vallum.throttle.stage import Metered
 
 STDERR: Final = 2
+CHECKPOINT: Final = "audit checkpoint "
+"""How the line of `audit_sealer` begins."""
 _ALL_STAGES: Final = ",".join(f'"{name}":%d' for name in STAGES)
 
 
@@ -106,8 +108,11 @@ class Journal:
         self._log.info(event, level=level, **fields)
 
     def handler(self) -> Handler:
-        """For what libraries log by `logging`."""
-        return Handler(self.record, messages=self._messages)
+        """For what libraries log by `logging`. Nobody collects checkpoints from a log for people, and they are long."""
+        handler = Handler(self.record, messages=self._messages)
+        if self._pretty:
+            handler.addFilter(lambda record: not record.getMessage().startswith(CHECKPOINT))
+        return handler
 
     def add(self, line: str) -> None:
         """Have a line written."""

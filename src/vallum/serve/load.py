@@ -40,7 +40,9 @@ def load_api(target: str | None) -> API:
     for name in attribute.split("."):
         found = getattr(found, name, None)  # type: ignore[assignment]
     if not isinstance(found, API):
-        raise SettingsError("app-attribute", f"app: {target}", f"{attribute} is no vallum.API.")
+        known = [name for name, value in vars(sys.modules[module]).items() if isinstance(value, API)]
+        mend = f"{attribute} is no vallum.API; in {module} there is {', '.join(known) or 'none'}."
+        raise SettingsError("app-attribute", f"app: {target}", mend)
     return found
 
 

@@ -152,11 +152,16 @@ def _connected(settings: Settings) -> socket.socket:
 def _check_free(settings: Settings) -> None:
     """Granian shares a port with whoever listens on it in the same way, without a word."""
     if settings.unix_socket is None:
-        _check_port(settings.host, settings.port, "port-taken", "choose another one.")
+        _check_port(settings.host, settings.port, "port-taken", "choose another by `--port`.")
     else:
         _check_socket(settings, settings.unix_socket)
     if settings.ops_port:
-        _check_port(OPS_HOST, settings.ops_port, "ops-port-taken", "set another `ops_port`, or 0 for none.")
+        _check_port(
+            OPS_HOST,
+            settings.ops_port,
+            "ops-port-taken",
+            "health and metrics need one, too: choose another by `--ops-port`, or 0 for none.",
+        )
 
 
 def _check_port(host: str, port: int, identifier: str, mend: str) -> None:

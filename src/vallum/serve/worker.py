@@ -130,7 +130,9 @@ class Worker:
                 await self._ops.start()
         except OSError as error:
             await self._service.stop()  # its threads would keep the process alive
-            raise SettingsError("ops-port-taken", "ops_port", f"{error.strerror}: choose another port.") from None
+            raise SettingsError(
+                "ops-port-taken", "ops_port", f"{error.strerror}: choose another by `--ops-port`, or 0 for none."
+            ) from None
         if self._port is not None:
             self._listening = asyncio.create_task(_end_stalled(self._port))
         self._looking = asyncio.create_task(self._application.hang_ups.look())

@@ -161,7 +161,8 @@ def refused(error: BaseException, address: Address) -> BaseException:
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return StoreError("database-missing", place, "Make it first: `createdb -E UTF8 NAME`.")
     if isinstance(error, (*_UNAVAILABLE, asyncpg.InterfaceError, Refusal)):
-        return StoreError("database-unreachable", place, f"No answer from the server ({type(error).__name__}).")
+        mend = f"No answer from the server ({type(error).__name__}): see that it runs, that host and port are right, and that a firewall lets this machine through."
+        return StoreError("database-unreachable", place, mend)
     return error
 
 

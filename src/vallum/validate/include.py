@@ -11,7 +11,6 @@ from vallum.authorise.rights import Access, Rights
 from vallum.declare.resource import Resource
 from vallum.declare.width import may_exceed_page
 from vallum.refusals import Fault
-from vallum.validate.filters import unknown
 from vallum.validate.paths import POINTER, Path
 
 _Tree = dict[str, Any]
@@ -32,7 +31,8 @@ def included_of(
         for name in path:
             below = below.setdefault(name, {})
     known = [path for path in paths if _is_known(path, rights, resource, access)]
-    faults += [unknown("include", ".".join(path)) for path in paths if path not in known]
+    # In the same words whether there is none, or one that this caller may not follow.
+    faults += [Fault(POINTER, "unknown_field", f"There is no relation {'.'.join(p)}.") for p in paths if p not in known]
     if len(known) < len(paths):
         return ()
     found = _grown(tree, rights, resource, access, iter(range(1, defaults.MAX_INCLUDES + 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -182,6 +183,16 @@ def test_a_screen_shows_messages(made: Callable[..., Made]) -> None:
     except ValueError as error:
         journal.failed("cd" * 16, error)
     assert any("invalid literal for int() with base 10: 'abc'" in line for line in lines())
+
+
+@pytest.mark.parametrize(("pretty", "count"), [(True, 0), (False, 1)])
+def test_a_screen_shows_no_checkpoints(made: Callable[..., Made], pretty: bool, count: int) -> None:
+    """They are long, for machines, and come every minute."""
+    journal, lines = made(pretty=pretty)
+    handler = journal.handler()
+    for text in ("audit checkpoint eyJhbGciOi", "audit sealed"):
+        handler.handle(logging.makeLogRecord({"name": "vallum.serve.audit_sealer", "msg": text, "levelno": 20}))
+    assert sum("eyJhbGciOi" in line for line in lines()) == count
 
 
 def test_our_own_messages_are_shown(made: Callable[..., Made]) -> None:

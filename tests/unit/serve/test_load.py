@@ -38,6 +38,9 @@ def test_what_is_not_there_is_refused_by_name() -> None:
     assert refused("application_nowhere.inside:api") == "app-import"
     assert refused("application_two:nothing") == "app-attribute"
     assert refused("application_two:api") == "app-attribute"
+    Path("application_five.py").write_text("from vallum import API\nschool = API('One', roles=['r'])\n")
+    with pytest.raises(SettingsError, match="in application_five there is school"):
+        load_api("application_five:api")
 
 
 def test_an_error_of_the_application_is_its_own() -> None:

@@ -83,8 +83,8 @@ def test_a_port_that_is_taken_is_refused() -> None:
         port = other.getsockname()[1]
         with pytest.raises(SettingsError) as caught:
             run._check_free(settings(port=port, ops_port=0))
-        assert caught.value.identifier == "port-taken"
-        with pytest.raises(SettingsError, match="ops-port-taken"):
+        assert (caught.value.identifier, "`--port`" in caught.value.mend) == ("port-taken", True)
+        with pytest.raises(SettingsError, match=r"ops-port-taken.*`--ops-port`"):
             run._check_free(settings(port=free_port(), ops_port=port))
     run._check_free(settings(port=port, ops_port=0))
 
