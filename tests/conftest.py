@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
-from tests.stores import _of_sqlite as _of_sqlite
+from tests.stores import pytest_collection_modifyitems as pytest_collection_modifyitems
 from tests.stores import pytest_generate_tests as pytest_generate_tests
 from tests.stores import store as store
 

@@ -58,18 +58,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("stores")
     wanted = os.environ.get("TEST_STORES", SQLITE).split(",")
     named = list(marker.args) if marker is not None else wanted
-    # A run for PostgreSQL leaves out what another run has shown, but not what is about SQLite alone.
+    # A run for PostgreSQL leaves out what another run has shown.
     found = [name for name in named if name in wanted] or named if "TEST_STORES" in os.environ else named
     if found != [SQLITE]:
         metafunc.parametrize("store", found, scope="session", indirect=True)
 
 
-@pytest.fixture(autouse=True)
-def _of_sqlite(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is about SQLite alone stays there: `@pytest.mark.stores("sqlite")`, with the reason beside it."""
-    marker = request.node.get_closest_marker("stores")
-    if marker is not None and marker.args == (SQLITE,):
-        monkeypatch.delenv("TEST_STORES", raising=False)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about SQLite alone (`@pytest.mark.stores("sqlite")`, with the reason beside it) is shown by the run for SQLite."""
+    if SQLITE in os.environ.get("TEST_STORES", SQLITE).split(","):
+        return
+    of_sqlite = [item for item in items if _stores_of(item) == (SQLITE,)]
+    config.hook.pytest_deselected(items=of_sqlite)
+    items[:] = [item for item in items if _stores_of(item) != (SQLITE,)]
+
+
+def _stores_of(item: pytest.Item) -> tuple[str, ...]:
+    marker = item.get_closest_marker("stores")
+    return () if marker is None else marker.args
 
 
 @final

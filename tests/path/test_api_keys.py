@@ -215,6 +215,7 @@ def test_a_write_on_the_way_is_stopped_by_the_revocation(stranger: Client, add: 
     assert client("ada").get("/books").json() == before
 
 
+@pytest.mark.stores("sqlite")  # the other process opens the file
 def test_a_revocation_by_another_process_counts_in_all(add: Add, data: Path, clock: Clock) -> None:
     """Two services on one file, each of which remembers the key: both refuse it at once."""
     key = add()

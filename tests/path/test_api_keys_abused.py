@@ -312,6 +312,7 @@ def test_what_has_not_the_form_of_a_key_reaches_no_store(scene: Scene, statement
     assert statements == []
 
 
+@pytest.mark.stores("sqlite")  # what is counted are its reads
 def test_an_unknown_identifier_and_a_wrong_secret_are_the_same_work(
     scene: Scene, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

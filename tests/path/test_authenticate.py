@@ -622,13 +622,13 @@ def scope(path: str, headers: list[tuple[bytes, bytes]], address: str) -> dict[s
 def test_a_key_revoked_while_its_token_is_verified_is_not_remembered(data: Path, clock: Clock) -> None:
     """The keys are read again after the account: a revocation in between counts, though the epoch is already new."""
     with stores.client(small.api, "rita", data, clock) as client:
-        authenticator = client.service.pipeline.authenticator
+        authenticator, dialect = client.service.pipeline.authenticator, client.service.database.dialect
         token, load = client.token, authenticator.principals.load
 
         class Slow:
             async def load(self, name: str, token_id: str = "") -> Principal | None:
-                (state, *_) = keyring.states(await client.service.database.read(keyring.all_keys("sqlite")))
-                await client.service.database.write(keyring.revoke(state.kid, clock(), "sqlite"))
+                (state, *_) = keyring.states(await client.service.database.read(keyring.all_keys(dialect)))
+                await client.service.database.write(keyring.revoke(state.kid, clock(), dialect))
                 return await load(name, token_id)
 
             async def epoch(self, name: str) -> int | None:

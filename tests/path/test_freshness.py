@@ -45,7 +45,11 @@ BOTH: Final = pytest.mark.stores(stores.SQLITE, stores.POSTGRESQL)
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
     """One of each, which every test copies."""
-    data = tmp_path_factory.mktemp("once") / "data"
+    return made(tmp_path_factory.mktemp("once") / "data", store)
+
+
+def made(data: Path, store: str) -> Path:
+    """A bell, a gong and a horn."""
     rows = [kind(id=1, name="x") for kind in (Bell, Gong, Horn)]
     stores.create(once.api, data, lambda db: db.add_all(rows), lambda: NOON - 86_400, store)
     return data
@@ -123,17 +127,17 @@ def data(filled: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def bells(data: Path) -> Iterator[Bells]:
     """Served at noon."""
-    made = Bells(data)
-    yield made
-    made.stop()
+    bells = Bells(data)
+    yield bells
+    bells.stop()
 
 
 @pytest.fixture(scope="module")
-def shared(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bells]:
+def shared(tmp_path_factory: pytest.TempPathFactory, store: str) -> Iterator[Bells]:
     """One for the tables: each of their cases has a nonce of its own, or is refused before that matters."""
-    made = Bells(shutil.copytree(filled, tmp_path_factory.mktemp("shared") / "data"))
-    yield made
-    made.stop()
+    bells = Bells(made(tmp_path_factory.mktemp("shared") / "data", store))
+    yield bells
+    bells.stop()
 
 
 # The time -----------------------------------------------------------------------------------
@@ -692,6 +696,7 @@ def test_a_stop_in_order_forgets_nothing_and_refuses_nothing(data: Path) -> None
     bells.stop()
 
 
+@pytest.mark.stores("sqlite")  # whose mark on the disk it is about
 def test_a_longer_window_brings_nothing_in_again(data: Path) -> None:
     """Served anew with ten minutes instead of one: what the shorter window had let go stays out."""
     bells = Bells(data, once.made(fresh_seconds=60))
@@ -725,6 +730,7 @@ def test_two_servers_with_one_database_accept_a_request_once(data: Path, tmp_pat
     other.stop()
 
 
+@pytest.mark.stores("sqlite")  # whose mark on the disk it is about
 def test_of_two_servers_with_one_file_the_first_one_ends(data: Path) -> None:
     """As at SIGHUP: what both could accept is refused by the new one, and what is beyond by the old one."""
     bells = Bells(data)
@@ -763,6 +769,7 @@ def broken(bells: Bells, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bells.client("ria").service.ledger, "_database", SimpleNamespace(write=fail, dialect="sqlite"))
 
 
+@pytest.mark.stores("sqlite")  # whose mark on the disk it is about
 def test_when_the_mark_cannot_be_written_nothing_is_accepted(bells: Bells, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the mark it goes on; then 503, and nothing is carried out until the store is well again."""
     assert bells.ring().status_code == 200
@@ -782,6 +789,7 @@ def test_when_the_mark_cannot_be_written_nothing_is_accepted(bells: Bells, monke
     assert len(RUNG) == 3
 
 
+@pytest.mark.stores("sqlite")  # whose mark on the disk it is about
 def test_a_stop_that_cannot_write_is_a_crash(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next process refuses what this one might have accepted, and says from when on it is sure."""
     bells = Bells(data)
@@ -804,6 +812,7 @@ def test_a_stop_that_cannot_write_is_a_crash(data: Path, monkeypatch: pytest.Mon
     bells.stop()
 
 
+@pytest.mark.stores("sqlite")  # whose mark on the disk it is about
 def test_the_memory_can_be_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the statement of the page about limitations: after a clock that was days ahead, writes are served again."""
     page = (ROOT / "docs" / "limitations.md").read_text(encoding="utf-8")

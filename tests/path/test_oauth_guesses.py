@@ -66,6 +66,7 @@ def test_the_bytes_tell_nobody_apart(desk: Desk) -> None:
     assert json.loads(answers[0][1])["error_description"] == "Client authentication failed."
 
 
+@pytest.mark.stores("sqlite")  # what is counted are its reads
 def test_the_work_tells_nobody_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """One read of the store and one hash for a secret, one read and one verification for an assertion, whoever it is."""
     counts: Counter[str] = Counter()
@@ -203,6 +204,7 @@ def test_no_page_of_another_origin(desk: Desk) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+@pytest.mark.stores("sqlite")  # what is searched is the file
 def test_secrets_are_kept_nowhere(desk: Desk) -> None:
     """Neither the secret nor the token stands in the database's files; the secret's digest does."""
     token = desk.token("heron")

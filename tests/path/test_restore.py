@@ -32,6 +32,9 @@ from vallum.store.schema import METADATA
 from vallum.store.sqlite import SqliteFile
 from vallum.testing import Client
 
+pytestmark = pytest.mark.stores("sqlite")
+"""A backup is of a file; a server has tools of its own (docs/deployment.md)."""
+
 LATER = NOON + 3600
 KEY = '"8e03978e-40d5-43e8-bc93-6894a57f9324"'
 
