@@ -14,6 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from tests import stores
 from vallum import API, READ, Plan, allow
 from vallum.defaults import MAX_WIDE_INCLUDES, PAGE_BYTES
+from vallum.store.ports import WIDE, Statement
 from vallum.testing import Client
 
 LONG: Final = PAGE_BYTES // 8
@@ -127,3 +128,23 @@ def test_places_of_long_texts_are_bounded(rita: Client) -> None:
     (fault,) = rita.get(f"/shelves?include=papers.shelf&limit={limit + 1}").json()["errors"]
     assert (fault["pointer"], fault["code"]) == ("#query/include", "too_many")
     assert f"{MAX_WIDE_INCLUDES} places, and here in {11 * (limit + 1)}" in fault["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "wide"),
+    [("/shelves/1?include=papers", True), ("/shelves?include=papers&limit=1", True), ("/shelves/1", False)],
+)
+def test_such_a_read_says_so(filled: Path, monkeypatch: pytest.MonkeyPatch, path: str, wide: bool) -> None:
+    """By a name in its statement, so that SQLite does not begin it on the event loop."""
+    asked: list[str] = []
+    with stores.client(api, "rita", filled) as client:
+        store = type(client.service.database)
+        read = store.read
+
+        async def noted(database: Any, statement: Statement) -> Any:
+            asked.append(statement.text)
+            return await read(database, statement)
+
+        monkeypatch.setattr(store, "read", noted)
+        got(client, path)
+    assert (WIDE in asked[-1]) is wide
