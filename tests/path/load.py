@@ -95,6 +95,7 @@ class Load:
                 count += 1
                 content = None if self.body is None else json.dumps(self.body(mark)).encode()
                 began = time.time()
+                answer = None
                 try:
                     fields = {**own, **freshness(began), **self.headers(mark)}
                     connection.request(self.method, self.path, body=content, headers=fields)
@@ -105,6 +106,8 @@ class Load:
                 except (OSError, http.client.HTTPException):
                     # Killed; or closed after a refusal whose body had not arrived yet. The next one opens another.
                     self.asked.append(Asked(began, time.time(), 0, mark))
+                    if answer is not None:  # cut off in the middle: it holds the socket, too
+                        answer.close()
                     connection.close()
                     continue
                 self.asked.append(Asked(began, time.time(), answer.status, mark, got))

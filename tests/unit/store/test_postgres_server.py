@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.path.small import api, seed
-from tests.unit.serve.served import command, free_port
+from tests.unit.serve.served import command, eventually, free_port
 
 from tests import stores
 from vallum.refusals import Refusal
@@ -198,7 +198,7 @@ def test_a_server_without_tls_is_told_nothing(place: tuple[Front, int, Path], mo
     front, port, authority = place
     monkeypatch.setattr(front, "context", None)
     assert refused(f"postgresql://ann@localhost:{port}/postgres?sslrootcert={authority}", SECRET) == "database-tls"
-    assert front.plain == [b""]
+    assert eventually(lambda: front.plain == [b""])
     assert asked(f"postgresql://ann@localhost:{port}/postgres?sslmode=disable", SECRET) == [("ann",)]
 
 
