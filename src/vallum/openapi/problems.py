@@ -27,7 +27,7 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.CREDENTIAL_AMBIGUOUS: frozenset({"any"}),
     refusals.CREDENTIAL_IN_QUERY: frozenset({"any"}),
     refusals.QUERY_INVALID: frozenset({"any"}),
-    refusals.CURSOR_INVALID: frozenset({"list"}),
+    refusals.CURSOR_INVALID: frozenset({"list", "item"}),  # of an item where it includes a list
     refusals.PRECONDITION_MALFORMED: frozenset({"item", "write"}),
     refusals.IDEMPOTENCY_KEY_UNSUPPORTED: frozenset({"any"}),
     refusals.IDEMPOTENCY_KEY_MALFORMED: frozenset({"once"}),
