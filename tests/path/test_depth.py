@@ -1,4 +1,6 @@
-"""A page far down a list is read like the first one: counted in what the database does, since time is the benchmark's."""
+"""A page far down a list is read like the first one, and a caller's rows are found wherever in the table they lie: counted
+in what the database does, since time is the benchmark's.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,14 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, final
 
 import pytest
-from sqlalchemy import Index, insert
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import ForeignKey, Index, insert
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tests import stores
 from vallum import API, READ, Plan, allow, me
@@ -27,6 +29,9 @@ PAGES: Final = 40
 DAYS: Final = 4_000
 GOAL: Final = 1.2
 """Times the work of page 1."""
+BOOKS: Final = 200
+LINES: Final = 40
+"""Of each book, one book after the other."""
 
 
 class Base(DeclarativeBase):
@@ -47,9 +52,27 @@ class Entry(Base):
     kind: Mapped[str]
 
 
+class Book(Base):
+    __tablename__ = "books"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(index=True)
+
+
+class Line(Base):
+    __tablename__ = "lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("books.id"), index=True)
+    text: Mapped[str]
+    book: Mapped[Book] = relationship()
+
+
 api: Final = API("Journal", roles=["reader"], plans={"default": Plan(burst="100000/s")})
-api.accounts.add("rita", roles=["reader"])
+for name in ("rita", "first", "last"):
+    api.accounts.add(name, roles=["reader"])
 api.resource(Entry, allow("reader", READ, where=Entry.owner == me.id), sorts=["day", "kind"])
+api.resource(Line, allow("reader", READ, where=Line.book.has(Book.owner == me.id)))
 
 
 @final
@@ -67,7 +90,7 @@ class Recorder:
 
 
 def fill(db: Session) -> None:
-    """Nine in ten are Rita's; two share a day, and all share their kind."""
+    """Nine entries in ten are Rita's; two share a day, and all share their kind. The last book's lines are the last."""
     rows = [
         {
             "id": number,
@@ -78,6 +101,12 @@ def fill(db: Session) -> None:
         for number in range(1, ROWS + 1)
     ]
     db.execute(insert(Entry), rows)
+    owners = {1: "first", BOOKS: "last"}
+    db.execute(insert(Book), [{"id": n, "owner": owners.get(n, f"owner-{n}")} for n in range(1, BOOKS + 1)])
+    lines = [
+        {"id": n * 1_000 + line, "book_id": n, "text": "a line"} for n in range(1, BOOKS + 1) for line in range(LINES)
+    ]
+    db.execute(insert(Line), lines)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +118,13 @@ def journal(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
 
 @pytest.fixture
 def recorded(journal: Path) -> Iterator[tuple[Client, Recorder]]:
-    with stores.client(api, "rita", journal) as client:
+    with recording(journal, "rita") as found:
+        yield found
+
+
+@contextmanager
+def recording(journal: Path, caller: str) -> Iterator[tuple[Client, Recorder]]:
+    with stores.client(api, caller, journal) as client:
         recorder = Recorder(client.service.database)
         reads: Any = recorder  # nothing else is asked of it here
         pipeline = client.service.pipeline
@@ -153,3 +188,15 @@ def test_among_equal_values_only_postgresql_finds_the_place_at_once(
     """SQLite passes over the equal ones ahead of the cursor, as docs/limitations.md says."""
     first, far = first_and_far(recorded, journal, "&sort=kind")
     assert (far <= first * GOAL) == (store == stores.POSTGRESQL)
+
+
+@pytest.mark.stores("sqlite", "postgresql")
+@pytest.mark.parametrize("limit", [1, 10, 25])
+def test_a_callers_rows_are_found_wherever_they_lie(journal: Path, limit: int) -> None:
+    """By the index that serves the rule, and not along the key past the rows of all others."""
+    done = {}
+    for caller in ("first", "last"):
+        with recording(journal, caller) as (client, recorder):
+            assert len(client.get(f"/lines?limit={limit}").json()["items"]) == limit
+            done[caller] = work(journal, recorder.last)
+    assert 0 < done["last"] <= done["first"] * GOAL

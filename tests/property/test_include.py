@@ -25,7 +25,7 @@ from vallum.authorise.inclusions import Included, Inclusion, inclusion
 from vallum.authorise.stage import Policy
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Values
-from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.listing import ListShape, list_statement
 from vallum.store import schema
 from vallum.store.ports import Principal
 from vallum.store.sqlite_functions import add_functions
@@ -101,7 +101,7 @@ class World:
         self.resource = self.api.resources[model]
         principal = Principal(caller.id, caller.roles, caller.attributes)
         self.rights = Policy(self.api, "sqlite").rights_of(principal, None)  # type: ignore[arg-type]  # no conditions
-        self.values = Values(principal, NOW.timestamp()).with_({LIMIT: 1000})
+        self.values = Values(principal, NOW.timestamp())
         self.evaluator = Evaluator(rows, caller, NOW)
 
     @staticmethod
@@ -146,7 +146,7 @@ class Oracle:
             resource.name: {
                 identity(resource, row): row
                 for row in listed(
-                    connection, whole, resource, ListShape(tuple(resource.fields), (), (), None, cut=False)
+                    connection, whole, resource, ListShape(tuple(resource.fields), 1000, (), (), None, cut=False)
                 )
             }
             for resource in whole.api.resources.values()
@@ -198,7 +198,7 @@ def test_included_rows_are_what_the_rules_mean(connection: Connection, world: Wo
     for index, each in reversed([*enumerate(chain)]):
         owner = chain[index - 1].resource if index else world.resource
         included = (Included(owner, each, index + 1, included),)
-    shape = ListShape(access.shown, (), (), None, cut=False, include=("drawn",))
+    shape = ListShape(access.shown, 1000, (), (), None, cut=False, include=("drawn",))
     got = listed(connection, world, world.resource, shape, *included)
     oracle = Oracle(connection, world)
     expected = [oracle.shown(world.resource, row, d, chain) for row, d in world.seen(world.resource)]

@@ -3,13 +3,17 @@
 SQLite tests an EXISTS row by row along the primary key: 1,700 µs for a sparse rule over 100,000 rows, where
 IN over an index takes 45. The two mean the same outside a NOT (a NULL makes NOT IN differ), so only conditions
 joined by AND and OR from the top are rewritten, and only where an index serves both sides.
+
+The planner takes the SELECT for twenty-five values, each as frequent as they all are on average, and of a table that is
+not large would rather walk all rows along the key. `unlikely(…)` keeps it on the index, which finds a sparse caller's rows at
+once, and for a page looks at the first few of each value: 1.1 ms for 2,500 values with 100,000 rows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Integer, Table, and_, func, or_, select
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, Grouping
 from sqlalchemy.sql.selectable import Exists, ScalarSelect, Select
@@ -18,15 +22,21 @@ from vallum.declare.model import leads
 
 
 def prefer_in(expression: Any, table: Table) -> ColumnElement[Any]:
-    """The same condition, with each suitable EXISTS over `table` as an IN."""
+    """The same condition on a row of a page, with each suitable EXISTS over `table` as an IN."""
+    return _preferred(expression, table, hinted=True)
+
+
+def _preferred(expression: Any, table: Table, *, hinted: bool) -> ColumnElement[Any]:
     if isinstance(expression, Grouping):
-        return prefer_in(expression.element, table)
+        return _preferred(expression.element, table, hinted=hinted)
     if isinstance(expression, BooleanClauseList) and expression.operator in (operators.and_, operators.or_):
-        clauses = [prefer_in(clause, table) for clause in expression.clauses]
+        clauses = [_preferred(clause, table, hinted=hinted) for clause in expression.clauses]
         return and_(*clauses) if expression.operator is operators.and_ else or_(*clauses)
     if isinstance(expression, Exists):
         rewritten = _rewritten(expression, table)
-        return expression if rewritten is None else rewritten
+        if rewritten is not None:
+            # Of a Boolean, which SQLite has not, SQLAlchemy makes `unlikely(…) = 1`, and that is no hint any more.
+            return func.unlikely(rewritten, type_=Integer()) if hinted else rewritten
     found: ColumnElement[Any] = expression
     return found
 
@@ -48,7 +58,7 @@ def _rewritten(exists: Exists, table: Table) -> ColumnElement[Any] | None:
         elif _mentions(clause, table):
             return None
         else:
-            rest.append(prefer_in(clause, inside))
+            rest.append(_preferred(clause, inside, hinted=False))
     if len(joins) != 1 or not rest:
         return None
     inner, outer = joins[0]

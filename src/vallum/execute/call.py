@@ -14,7 +14,7 @@ from vallum.authorise.rights import Access
 from vallum.declare.policy import Operation
 from vallum.declare.resource import Resource
 from vallum.execute.frame import Frame
-from vallum.execute.listing import LIMIT, ListShape, list_statement
+from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.rows import Seen, locate
 from vallum.execute.session import Ledger, guard, watch
 from vallum.execute.shape import ordered
@@ -107,9 +107,10 @@ class Call:
         """
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
-        shape = ListShape(ordered(resource, access.granted), (), (), None, cut=False)
-        prepared = list_statement(resource, access, shape, self._frame.dialect)
-        rows = self._rows(prepared.bind(self._frame.values.with_({LIMIT: limit})))
+        shape = ListShape(ordered(resource, access.granted), limit, (), (), None, cut=False)
+        frame = self._frame
+        prepared = frame.plans.get((access, shape), list_statement, resource, access, shape, frame.dialect)
+        rows = self._rows(prepared.bind(frame.values))
         return [json.loads(row[0]) for row in rows if row[0] is not None]
 
     def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ The first row is the header (epoch, count); it is there even when the page is em
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, final
+from typing import NamedTuple, final
 
 from vallum import defaults
 from vallum.authorise.inclusions import Included
@@ -20,9 +20,7 @@ from vallum.execute.filters import FilterShape, branches
 from vallum.execute.order import segments, terms_of
 from vallum.execute.shape import epoch_sql, row_select
 from vallum.execute.walks import Walks, page_select
-from vallum.store.sql import Param, Part, Prepared, Sql, render, sql
-
-LIMIT: Final = "page_limit"
+from vallum.store.sql import Part, Prepared, Sql, render, sql
 
 
 @final
@@ -31,6 +29,9 @@ class ListShape(NamedTuple):
 
     Attributes:
         fields: shown, in the resource's order.
+        rows: read at most. A literal: by a parameter SQLite knows no better than to walk the whole table along its key
+            (430 µs for a class at the end of 15,000 students, where the rule's index takes 25), and PostgreSQL's plan for
+            every value expects a tenth of the table.
         filters: (field, operator) in the order of the query.
         sort: (field, descending), without the tie-break.
         after: which values of the cursor are NULL; None on a first page.
@@ -40,6 +41,7 @@ class ListShape(NamedTuple):
     """
 
     fields: tuple[str, ...]
+    rows: int
     filters: tuple[FilterShape, ...]
     sort: tuple[tuple[str, bool], ...]
     after: tuple[bool, ...] | None
@@ -55,7 +57,8 @@ def list_statement(
     terms = terms_of(resource, shape.sort, dialect)
     conditions = branches(resource, access, shape.filters, dialect)
     extra: list[Part] = ["NULL", "NULL", *(t.carried for t in terms)]
-    view = View(resource, access, shape.fields, included, 0, dialect, Param(LIMIT, None, None, "::bigint"), extra)
+    limit = f"{shape.rows:d}"
+    view = View(resource, access, shape.fields, included, 0, dialect, limit, extra)
     uniform = access.plain or all(name in access.certain for name in shape.fields)
 
     def select(source: Part, condition: Part, limit: Part | None) -> Sql:
@@ -64,7 +67,7 @@ def list_statement(
         whole = condition if limit is None else sql(condition, " LIMIT ", limit)
         return row_select(resource, access, shape.fields, source, whole, dialect, extra)
 
-    walks = Walks(resource, terms, Param(LIMIT), select, uniform, dialect)
+    walks = Walks(resource, terms, limit, select, uniform, dialect)
     page = page_select(walks, conditions, segments(terms, shape.after))
     if shape.cut and (included or may_exceed_page(resource, shape.fields)):
         page = _cut(page, len(terms), dialect)

@@ -8,7 +8,7 @@ from typing import Any
 from vallum.authorise.inclusions import names_of
 from vallum.execute.filters import FILTER
 from vallum.execute.frame import Values
-from vallum.execute.listing import LIMIT, ListShape
+from vallum.execute.listing import ListShape
 from vallum.execute.order import AFTER
 from vallum.store.ports import Row
 from vallum.validate.stage import ListIntent
@@ -19,6 +19,7 @@ def shape_of(intent: ListIntent) -> ListShape:
     _, _, _, query, fields, filters, after, included = intent
     return ListShape(
         fields,
+        query.limit + 1,  # one more tells whether there is another page
         tuple([(name, operator) for name, operator, _ in filters]) if filters else (),
         query.sort,
         None if after is None else tuple([value is None for value in after]),
@@ -28,11 +29,10 @@ def shape_of(intent: ListIntent) -> ListShape:
 
 
 def values_of(intent: ListIntent) -> Values:
-    """What its parameters are bound to. One row more than the page tells whether there is another page."""
-    authorised, _, _, query, _, filters, after, _ = intent
+    """What its parameters are bound to."""
+    authorised, _, _, _, _, filters, after, _ = intent
     identified = authorised.metered.identified
     values = Values(identified.principal, identified.admitted.request.received_at)
-    values[LIMIT] = query.limit + 1
     if filters:
         for index, (_, _, value) in enumerate(filters):
             values[f"{FILTER}{index}"] = value

@@ -197,7 +197,8 @@ async def _total(intent: ListIntent, shape: ListShape, counted: int, values: Val
 
 def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) -> Prepared:
     """Build a list's statement. One that only this query makes is paid for by its caller's burst."""
-    if shape.filters or shape.sort or shape.include or intent.query.fields is not None:
+    query = intent.query
+    if query.limit != defaults.PAGE_DEFAULT or query.fields is not None or shape.filters or shape.sort or shape.include:
         execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
     return list_statement(intent.resource, intent.access, shape, execution.dialect, intent.included)
 
