@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         me,
         now,
         today,
-        when,
     )
+    from vallum.declare.when import when
     from vallum.execute.call import Call, Conflict
 
 __all__ = [
@@ -58,6 +58,7 @@ _MODULES: Final = {
     "Plan": "declare.plan",
     "Rate": "declare.plan",
     "Reduced": "declare.plan",
+    "when": "declare.when",
 }
 """Where a name is; all others are in `declare.policy`."""
 

@@ -14,7 +14,8 @@ from tests.property.schemas import REMOVED, TENANT, Schema
 
 from vallum import ANYONE, API, CREATE, DELETE, READ, Plan, Rule, allow, deny, me
 from vallum.declare.model import acting_on
-from vallum.declare.policy import Operation, When, when
+from vallum.declare.policy import Operation
+from vallum.declare.when import When, when
 
 ATTRIBUTES: Final = {"organisation": int, "region": str, "external": bool}
 PLENTY: Final = {"default": Plan(burst="999999999/s"), "anonymous": Plan(burst="999999999/s")}
@@ -24,7 +25,7 @@ _WHEN: Final[Sequence[When | None]] = (
     None,
     when(credential="token"),
     None,
-    when(credential=("key", "signature")),
+    when(credential=("key",)),
     when(scope="read"),
     when(networks=["192.0.2.0/25", "2001:db8::/32"]),
     when(login_within=timedelta(hours=1)),

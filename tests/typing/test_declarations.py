@@ -39,8 +39,8 @@ from vallum import (
     when,
 )
 from vallum.declare.accounts import Account
-from vallum.declare.policy import When
 from vallum.declare.resource import Resource
+from vallum.declare.when import When
 from vallum.refusals import Refusal
 
 
@@ -97,7 +97,8 @@ def test_mistakes_in_a_rule_are_seen() -> None:
     with pytest.raises(DeclarationError, match="where-python"):
         allow("student", READ, where=Student.name is None)  # type: ignore[arg-type]
     allow("student", "READ")  # type: ignore[arg-type]
-    when(credential="password")  # type: ignore[arg-type]
+    with pytest.raises(DeclarationError, match="when-value"):
+        when(credential="password")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         allow("student", READ, Student.name == "x")  # type: ignore[call-arg]
     with pytest.raises(AttributeError):

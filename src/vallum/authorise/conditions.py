@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, final
+from typing import final
 
 from vallum import defaults
 from vallum.authenticate.addresses import within
-from vallum.declare.policy import When
+from vallum.declare.when import CredentialKind, When
 
 Fact = bool | None
 
@@ -32,7 +32,7 @@ class RequestFacts:
         now: Unix seconds at which the request came.
     """
 
-    credential: Literal["token", "key", "signature"] | None
+    credential: CredentialKind | None
     login_at: float | None
     scopes: frozenset[str] | None
     address: str

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from itertools import combinations
-from typing import Final, Literal, NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from vallum.authorise.conditions import RequestFacts, conditions_hold
 from vallum.authorise.rights import Rights
 from vallum.declare.app import API
 from vallum.declare.dialect import DialectName
-from vallum.declare.policy import ANYONE, Rule, When
-
-Kind = Literal["token", "key", "signature"]
+from vallum.declare.policy import ANYONE, Rule
+from vallum.declare.when import CREDENTIAL_KINDS, CredentialKind, When
 
 ANYONE_NAME: Final = str(ANYONE)
 NO_ROLE: Final = "(no role)"
 MOST_HOLDING: Final = 2
-KINDS: Final[frozenset[Kind]] = frozenset({"token", "key", "signature"})
 DAY: Final = date(2026, 1, 15)
 """Any day, but one on which no zone changes its clocks."""
 
@@ -99,7 +97,7 @@ def can_hold(when: When, subject: Subject) -> bool:
 
 def can_fail(when: When, subject: Subject) -> bool:
     """Whether some request of the subject is known not to meet them; only such a request lifts a deny."""
-    kinds = KINDS if subject.identified else {None}
+    kinds = CREDENTIAL_KINDS if subject.identified else {None}
     return (
         (when.credential is not None and not kinds <= when.credential)
         or (when.login_within is not None and subject.identified)
@@ -109,7 +107,7 @@ def can_fail(when: When, subject: Subject) -> bool:
     )
 
 
-def _credential(when: When) -> Kind | None:
+def _credential(when: When) -> CredentialKind:
     """The kind that meets most conditions of those that may be used."""
-    kinds = KINDS if when.credential is None else when.credential
-    return "token" if "token" in kinds else min(kinds, default=None)
+    kinds = CREDENTIAL_KINDS if when.credential is None else when.credential
+    return "token" if "token" in kinds else min(kinds)

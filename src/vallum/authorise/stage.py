@@ -12,8 +12,9 @@ from vallum.authorise.conditions import RequestFacts, conditions_hold, condition
 from vallum.authorise.rights import Access, Rights
 from vallum.declare.app import API
 from vallum.declare.dialect import DialectName
-from vallum.declare.policy import Operation, Rule, When
+from vallum.declare.policy import Operation, Rule
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
+from vallum.declare.when import When
 from vallum.refusals import CREDENTIAL_MISSING, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
 from vallum.request import Request
 from vallum.store.ports import Principal

@@ -6,12 +6,10 @@ Nothing here decides. `authorise` compiles rules to SQL; its evaluator reads the
 from __future__ import annotations
 
 import enum
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any, Final, Literal, final
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import BindParameter, Boolean, ColumnElement, Date, DateTime, String, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -20,6 +18,7 @@ from sqlalchemy.sql import roles as sql_roles
 from sqlalchemy.types import NullType
 
 from vallum.declare.errors import DeclarationError
+from vallum.declare.when import When
 
 ME_ID: Final = "vallum_me_id"
 ME_ROLES: Final = "vallum_me_roles"
@@ -105,60 +104,6 @@ today: Final[BindParameter[date]] = BindParameter(TODAY, None, type_=Date(), uni
 """The day of the request (UTC), as a bound parameter: `Term.ends >= today`."""
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class When:
-    """Conditions on the request; all that are given must hold.
-
-    Attributes:
-        credential: the kinds of credential that may be used (`"token"`, `"key"`, `"signature"`).
-        login_within: the login (`auth_time` of the token) is at most this old; a token without it fails.
-        scope: the credential carries this scope.
-        networks: the client's address is in one of these (CIDR).
-        between: local times of day from (inclusive) to (exclusive); may run over midnight.
-        zone: the time zone of `between`.
-    """
-
-    credential: frozenset[Literal["token", "key", "signature"]] | None = None
-    login_within: timedelta | None = None
-    scope: str | None = None
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None = None
-    between: tuple[time, time] | None = None
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-
-
-def when(
-    *,
-    credential: Literal["token", "key", "signature"] | Iterable[Literal["token", "key", "signature"]] | None = None,
-    login_within: timedelta | None = None,
-    scope: str | None = None,
-    networks: Iterable[str] | None = None,
-    between: tuple[str, str] | None = None,
-    zone: str = "UTC",
-) -> When:
-    """Conditions on the request, for `allow(…, when=when(networks=["10.0.0.0/8"], between=("08:00", "18:00")))`.
-
-    Raises:
-        DeclarationError: a network, time or zone that cannot be read, or no condition at all.
-    """
-    if credential is None and login_within is None and scope is None and networks is None and between is None:
-        raise DeclarationError("when-empty", "when()", "Give at least one condition.")
-    try:
-        kinds = None if credential is None else frozenset([credential] if isinstance(credential, str) else credential)
-        return When(
-            credential=kinds,
-            login_within=login_within,
-            scope=scope,
-            networks=None if networks is None else tuple(ipaddress.ip_network(n) for n in networks),
-            between=None if between is None else (time.fromisoformat(between[0]), time.fromisoformat(between[1])),
-            zone=ZoneInfo(zone),
-        )
-    except (ValueError, KeyError, OSError) as error:
-        raise DeclarationError(
-            "when-value", "when(…)", f"{error}: give CIDR networks, HH:MM times, an IANA zone."
-        ) from error
-
-
 Roles = tuple["str | Anyone", ...]
 Effect = Literal["allow", "deny"]
 
@@ -213,6 +158,8 @@ def _rule(
         raise DeclarationError(
             "where-python", f"where={where}", "Python decided this comparison; write a SQLAlchemy expression."
         )
+    if when is not None and not isinstance(when, When):
+        raise DeclarationError("when-value", f"when= of type {type(when).__name__}", "Give when(…).")
     names = None if fields is None else tuple(f if isinstance(f, str) else f.key for f in fields)
     written = {
         attribute.key: value

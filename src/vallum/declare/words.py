@@ -18,7 +18,8 @@ from sqlalchemy.engine.default import StrCompileDialect
 from sqlalchemy.sql.compiler import StrSQLCompiler
 from sqlalchemy.sql.elements import True_
 
-from vallum.declare.policy import When, word_of
+from vallum.declare.policy import word_of
+from vallum.declare.when import When
 
 # A NUL cannot stand in SQL text, so it marks values in what the compiler writes.
 MARK: Final = "\x00"
@@ -102,13 +103,13 @@ def unescaped(binary: Any) -> Any:
 
 def _when(when: When) -> Iterator[str]:
     if when.credential is not None:
-        yield f"credential is {' or '.join(sorted(when.credential)) or 'none of any kind'}"
+        yield f"credential is {' or '.join(sorted(when.credential))}"
     if when.login_within is not None:
         yield f"login within {span_words(when.login_within)}"
     if when.scope is not None:
         yield f"scope {when.scope}"
     if when.networks is not None:
-        yield f"from {', '.join(sorted(map(str, when.networks))) or 'no network'}"
+        yield f"from {', '.join(sorted(map(str, when.networks)))}"
     if when.between is not None:
         start, end = (moment.isoformat("auto").removesuffix(":00") for moment in when.between)
         yield f"from {start} to {end} {when.zone.key}"

@@ -10,7 +10,7 @@ from vallum.authorise.rights import Rights
 from vallum.authorise.stage import request_conditions
 from vallum.declare.app import API
 from vallum.declare.dialect import DialectName
-from vallum.declare.policy import When
+from vallum.declare.when import When
 from vallum.store.ports import Principal
 
 

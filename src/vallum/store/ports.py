@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, final
 
 from vallum.declare.dialect import DialectName
+from vallum.declare.when import CredentialKind
 
 Value = Any
 """What a driver takes and gives: None, int, float, str, bytes (PostgreSQL: also its own types)."""
@@ -81,7 +82,7 @@ class Principal:
         roles, attributes, plan: what the operator gave it.
         epoch: moved by every change of this principal; a cached copy with another epoch is void.
         tokens_from: tokens issued before this Unix second are void.
-        credential: `"token"`, `"key"`, `"signature"` or None.
+        credential: `"token"`, `"key"` or None.
         scopes: of the credential; None when it is not limited by scopes.
         login_at: Unix seconds of the login behind the token, or None.
         key: identifier of the API key, never its secret; None with another credential.
@@ -93,7 +94,7 @@ class Principal:
     plan: str = "default"
     epoch: int = 0
     tokens_from: int = 0
-    credential: Literal["token", "key", "signature"] | None = None
+    credential: CredentialKind | None = None
     scopes: frozenset[str] | None = None
     login_at: int | None = None
     key: str | None = None

@@ -15,7 +15,8 @@ from vallum.authorise.conditions import RequestFacts
 from vallum.authorise.evaluator import CallerValues, Evaluator
 from vallum.authorise.evaluator_decide import Question
 from vallum.authorise.evaluator_explain import Line, Verdict, explain
-from vallum.declare.policy import ANYONE, CREATE, DELETE, READ, UPDATE, Operation, Rule, allow, deny, me, when
+from vallum.declare.policy import ANYONE, CREATE, DELETE, READ, UPDATE, Operation, Rule, allow, deny, me
+from vallum.declare.when import when
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FACTS = RequestFacts("token", None, None, "10.0.0.1", NOW.timestamp())
