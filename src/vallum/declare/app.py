@@ -12,6 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from vallum import defaults
 from vallum.declare.accounts import Accounts
+from vallum.declare.attribute import Attribute, check_attributes, names_of
+from vallum.declare.checks_finding import rule_place
 from vallum.declare.errors import DeclarationError
 from vallum.declare.freshness import Freshness, checked_freshness, checked_seconds
 from vallum.declare.model import fields_of, key_of, mapper_of, references_of, table_of
@@ -23,7 +25,6 @@ from vallum.declare.route import Action, Route, endpoint_route, handler_of
 from vallum.declare.routes import routes_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Column = str | InstrumentedAttribute[Any]
 
 ATTRIBUTE_TYPES: Final = (int, str, bool)
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
@@ -101,8 +102,8 @@ class API:
         model: type[Any],
         *rules: Rule,
         path: str | None = None,
-        filters: Iterable[Column] = (),
-        sorts: Iterable[Column] = (),
+        filters: Iterable[Attribute] = (),
+        sorts: Iterable[Attribute] = (),
         soft_delete: InstrumentedAttribute[Any] | None = None,
         cascade: Iterable[type[Any]] = (),
         body: type[BaseModel] | None = None,
@@ -128,6 +129,8 @@ class API:
         """
         mapper = mapper_of(model)
         where = path or f"/{table_of(mapper).name}"
+        for index, rule in enumerate(rules, 1):
+            check_attributes(rule.attributes, model, rule_place(where, index, rule))
         resource = Resource(
             model=model,
             table=table_of(mapper),
@@ -136,11 +139,11 @@ class API:
             fields=fields_of(mapper),
             key=key_of(mapper),
             rules=rules,
-            filters=_names(filters),
-            sorts=tuple(dict.fromkeys((*_names(sorts), *key_of(mapper)))),
+            filters=names_of(filters, model, f"{where}, filters="),
+            sorts=tuple(dict.fromkeys((*names_of(sorts, model, f"{where}, sorts="), *key_of(mapper)))),
             references=references_of(mapper),
             relations=relations_of(mapper),
-            soft_delete=None if soft_delete is None else soft_delete.key,
+            soft_delete=None if soft_delete is None else names_of([soft_delete], model, f"{where}, soft_delete=")[0],
             tenant=self.tenant,
             cascade=frozenset(table_of(mapper_of(child)).key for child in cascade),
             body=body,
@@ -259,10 +262,6 @@ class API:
         if self._routes is None:
             self._routes = routes_of(self.resources, self._actions, self._endpoints)
         return self._routes
-
-
-def _names(columns: Iterable[Column]) -> tuple[str, ...]:
-    return tuple(c if isinstance(c, str) else c.key for c in columns)
 
 
 def _bulk(rows: int, place: str) -> int:

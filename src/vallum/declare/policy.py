@@ -17,6 +17,7 @@ from sqlalchemy.sql import coercions
 from sqlalchemy.sql import roles as sql_roles
 from sqlalchemy.types import NullType
 
+from vallum.declare.attribute import check_mapped
 from vallum.declare.errors import DeclarationError
 from vallum.declare.when import When
 
@@ -121,6 +122,7 @@ class Rule:
         fields: names of the fields; None means all of them.
         when: conditions on the request.
         set: column name → value written by the server on CREATE.
+        attributes: those by which fields and columns were named; all belong to the model that the rule is for.
     """
 
     effect: Effect
@@ -130,6 +132,7 @@ class Rule:
     fields: tuple[str, ...] | None = None
     when: When | None = None
     set: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    attributes: tuple[InstrumentedAttribute[Any], ...] = ()
 
 
 Where = ColumnElement[bool] | InstrumentedAttribute[bool]
@@ -160,16 +163,20 @@ def _rule(
         )
     if when is not None and not isinstance(when, When):
         raise DeclarationError("when-value", f"when= of type {type(when).__name__}", "Give when(…).")
-    names = None if fields is None else tuple(f if isinstance(f, str) else f.key for f in fields)
+    named = _roles(roles)
+    place = f"{effect}({', '.join(map(str, named))})"
+    listed = None if fields is None else tuple(fields)
+    attributes = [*(f for f in listed or () if not isinstance(f, str)), *values]
+    for attribute in attributes:
+        check_mapped(attribute, place)
+    names = None if listed is None else tuple(f if isinstance(f, str) else f.key for f in listed)
     written = {
         attribute.key: value
         if isinstance(value, ColumnElement)
         else BindParameter(None, value, type_=attribute.type, unique=True)
         for attribute, value in values.items()
     }
-    named = _roles(roles)
-    condition = _condition(where, f"{effect}({', '.join(map(str, named))})")
-    return Rule(effect, named, operations, condition, names, when, written)
+    return Rule(effect, named, operations, _condition(where, place), names, when, written, tuple(attributes))
 
 
 def _condition(where: Where | None, place: str) -> ColumnElement[bool]:

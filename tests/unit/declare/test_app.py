@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, DateTime, ForeignKey, Integer, String, Table, literal, select, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
 from vallum import defaults
 from vallum.declare.accounts import Account
@@ -78,6 +78,36 @@ NO_CONDITIONS: tuple[Any, ...] = (
     select(Book.id),
     [Book.title == "x"],
 )
+
+
+class Named:
+    """A mixin: its columns are copied, they are nobody's attributes."""
+
+    label: Mapped[str] = mapped_column(String(20))
+
+
+ATTRIBUTES: dict[str, tuple[Callable[[], object], ...]] = {
+    # Each would silently mean Book's own field of that name, were it taken by its name.
+    "attribute-model": (
+        lambda: new().resource(Book, allow("clerk", READ, fields=[Loan.book_id])),
+        lambda: new().resource(Book, allow("clerk", READ), deny("clerk", READ, fields=["title", Author.id])),
+        lambda: new().resource(Book, allow("clerk", CREATE, set={Author.id: me.id})),
+        lambda: new().resource(Book, allow("clerk", READ), filters=[Author.id]),
+        lambda: new().resource(Book, allow("clerk", READ), sorts=[Book.title, Author.id]),
+        lambda: new().resource(Book, allow("clerk", READ), filters=[aliased(Book).id]),
+        lambda: new().resource(Author, allow("clerk", READ), soft_delete=Book.gone),
+    ),
+    "attribute-form": (
+        lambda: allow("clerk", READ, fields=[Named.label]),
+        lambda: allow("clerk", READ, fields=[5]),  # type: ignore[list-item]  # the mistake
+        lambda: allow("clerk", CREATE, set={"title": "x"}),  # type: ignore[dict-item]  # the mistake
+        lambda: new().resource(Book, allow("clerk", READ), filters=[Book.__table__.c.title]),  # type: ignore[list-item]  # the mistake
+    ),
+    "fields-text": (
+        lambda: new().resource(Book, allow("clerk", READ), filters="title"),
+        lambda: new().resource(Book, allow("clerk", READ), sorts="title"),
+    ),
+}
 REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("role-name", lambda: new(roles=["Clerk"])),
     ("role-name", lambda: new(roles=[""])),
@@ -94,6 +124,7 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("action-name", lambda: served().action(Book, "lend/now", allow("clerk"))),
     ("rule-without-role", lambda: allow([], READ)),
     ("fields-text", lambda: allow("clerk", READ, fields="title")),
+    *((identifier, declare) for identifier, declares in ATTRIBUTES.items() for declare in declares),
     ("where-python", lambda: deny("clerk", READ, where=Book.title is None)),  # type: ignore[arg-type]
     *(("where-form", lambda where=where: allow("clerk", READ, where=where)) for where in NO_CONDITIONS),
     ("attribute-name", lambda: me.attr["the branch"]),

@@ -24,7 +24,6 @@ RESOURCES: list[tuple[str, dict[str, Any]]] = [
     ("filter-reserved", {"filters": ["limit"]}),
     ("sort-type", {"sorts": ["extra"]}),
     ("soft-delete-column", {"soft_delete": Player.limit}),
-    ("soft-delete-column", {"soft_delete": Team.captain}),
     ("soft-delete-column", {"soft_delete": Player.made}),
     ("cost-word", {"cost": {"lst": 2}}),
 ]

@@ -44,7 +44,6 @@ RULES: list[tuple[str, Callable[[], Rule]]] = [
     ("rule-set-operation", lambda: allow("a", CREATE | UPDATE, set={Player.nick: "x"})),
     ("rule-set-operation", lambda: allow("a", READ, set={Player.nick: "x"})),
     ("rule-set-field", lambda: allow("a", CREATE, set={Player.shout: "x"})),
-    ("rule-set-field", lambda: allow("a", CREATE, set={Team.captain: me.id})),
     ("rule-type", lambda: allow("a", READ, where=Player.id == me.id)),
     ("rule-type", lambda: allow("a", READ, where=Player.name == me.attr["age"])),
     ("rule-type", lambda: allow("a", READ, where=me.attr["flag"] == Player.limit)),
