@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import ForeignKey, Text
+from sqlalchemy import ForeignKey, Integer, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tests import stores
 from vallum import API, READ, Plan, allow
+from vallum.declare.width import may_exceed_page
 from vallum.defaults import MAX_WIDE_INCLUDES, PAGE_BYTES
 from vallum.store.ports import WIDE, Statement
 from vallum.testing import Client
@@ -148,3 +149,45 @@ def test_such_a_read_says_so(filled: Path, monkeypatch: pytest.MonkeyPatch, path
         monkeypatch.setattr(store, "read", noted)
         got(client, path)
     assert (WIDE in asked[-1]) is wide
+
+
+class Own(DeclarativeBase):
+    """Tables whose rows are wide by their many columns, none of which is long."""
+
+
+class Sensor(Own):
+    __tablename__ = "sensors"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    readings: Mapped[list[Reading]] = relationship()
+
+
+NUMBERS: Final = {f"a_name_that_is_rather_long_for_a_column_{n:03}": mapped_column(Integer) for n in range(217)}
+
+
+class Reading(Own):
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sensor_id: Mapped[int] = mapped_column(ForeignKey("sensors.id"), index=True)
+    locals().update(NUMBERS)
+
+
+@pytest.mark.stores("sqlite", "postgresql")
+def test_rows_of_very_many_short_columns_are_included(tmp_path: Path, store: str) -> None:
+    """They may be wide, and there is no column whose length would be asked for."""
+    sensors = API("Sensors", roles=["reader"])
+    sensors.accounts.add("rita", roles=["reader"])
+    sensors.resource(Sensor, allow("reader", READ))
+    assert may_exceed_page(sensors.resource(Reading, allow("reader", READ)), NUMBERS)
+
+    def filled(db: Session) -> None:
+        db.add(Sensor(id=1))
+        db.flush()
+        db.add_all([Reading(id=n, sensor_id=1, **dict.fromkeys(NUMBERS, n)) for n in range(12)])
+
+    stores.create(sensors, tmp_path / "data", filled, store=store)
+    with stores.client(sensors, "rita", tmp_path / "data") as client:
+        page = got(client, "/sensors/1?include=readings")["readings"]
+        assert [row["id"] for row in page["items"]] == [*range(10)]
+        assert [row["id"] for row in got(client, page["next"])["readings"]["items"]] == [10, 11]

@@ -101,8 +101,9 @@ def _json(view: View) -> Sql:
     if not view.included:
         return sql(own)
     name = WIDE if any(_is_wide(each) for each in view.included) else "vallum_o"
-    opened = f"SELECT substr({name}.j, 1, length({name}.j) - 1) FROM (SELECT "
-    parts: list[Part] = [f"({opened}{own} AS j) {name})"]
+    # PostgreSQL writes a subquery into each place that names it.
+    opened = f"left({name}.j, -1)" if view.dialect == "postgresql" else f"substr({name}.j, 1, length({name}.j) - 1)"
+    parts: list[Part] = [f"(SELECT {opened} FROM (SELECT {own} AS j) {name})"]
     for index, each in enumerate(view.included):
         comma = "," if index or view.names else ""
         parts += [f" || '{comma}\"{each.inclusion.relation.name}\":' || ", _member(view, each)]
@@ -199,7 +200,7 @@ def _size(view: View) -> str:
         if name not in view.access.certain:
             size = f"CASE WHEN {shown(view.access, name, f's.{MASK}')} THEN {size} END"
         sizes.append(f"coalesce({size}, 0)")
-    return " + ".join(sizes)
+    return " + ".join(sizes) or "0"
 
 
 def _column(view: View, name: str) -> str:

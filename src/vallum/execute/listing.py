@@ -80,8 +80,9 @@ def _cut(page: Sql, terms: int, dialect: DialectName) -> Sql:
     """The page without the JSON of the rows that `PAGE_BYTES` have no room for; the first row has it in any case."""
     order = "".join(f", o{index}" for index in range(terms))
     size = "octet_length(j)" if dialect == "postgresql" else "length(CAST(j AS BLOB))"
+    # Materialized, or both stores build the JSON anew in each place that names it, with all that is included in it.
     return sql(
-        f"WITH whole (j, e, n{order}) AS (", page, "), ",
-        f"sized AS (SELECT whole.*, {size} AS size, sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM whole) ",
-        f"SELECT CASE WHEN total <= {defaults.PAGE_BYTES} OR total = size THEN j END, e, n{order} FROM sized",
+        f"WITH vallum_whole (j, e, n{order}) AS MATERIALIZED (", page, "), vallum_sized AS ",
+        f"(SELECT w.*, {size} AS size, sum({size}) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM vallum_whole w) ",
+        f"SELECT CASE WHEN total <= {defaults.PAGE_BYTES} OR total = size THEN j END, e, n{order} FROM vallum_sized",
     )  # fmt: skip
