@@ -90,7 +90,7 @@ def end_everything(
     _check(report, wanted)
     key = keys.make(folder, wanted.passphrase)
     forget_cursor_secret(folder)
-    cursor_secret(folder)
+    cursor_secret(folder, wanted.passphrase)
 
     def script() -> Script[tuple[int, int]]:
         accounts = yield from restored.end_sessions(now, dialect)

@@ -40,7 +40,7 @@ def create_database(
     Args:
         now: Unix seconds.
         seeders: fill the tables and declare accounts; `api.accounts.declared` is written after them.
-        passphrase: of the signing key's file.
+        passphrase: of the files of keys and secrets.
         address: of the PostgreSQL database, which is there already; None for SQLite in `data`.
 
     Raises:
@@ -66,7 +66,7 @@ def create_database(
         accounts = database.write(script)
         if not api.existing_tables:
             database.analyze()
-    cursor_secret(data / KEYS_FOLDER)
+    cursor_secret(data / KEYS_FOLDER, passphrase)
     audit_keys.ensure(data / KEYS_FOLDER, passphrase, signed=False)
     return accounts
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 from vallum import defaults
-from vallum.crypto import access_token, signing_key
+from vallum.crypto import access_token, signing_key, wrapped
+from vallum.crypto.errors import BadKey
 from vallum.crypto.jwk import KeySet
 from vallum.crypto.keyfile import read_secret, write_secret
 from vallum.crypto.random import token_bytes
@@ -201,9 +203,33 @@ def forget_cursor_secret(folder: Path) -> None:
     (folder / CURSOR_FILE).unlink(missing_ok=True)
 
 
-def cursor_secret(folder: Path) -> bytes:
-    """The secret behind cursors, made when it is first asked for."""
+def cursor_secret(folder: Path, passphrase: bytes | None) -> bytes:
+    """The secret behind cursors, made when it is first asked for, and put under a master key that is new.
+
+    Args:
+        folder: of the private keys, `<data>/keys`.
+        passphrase: of its file, when a master key is set.
+
+    Raises:
+        BadKey: `wrapped_passphrase`: the file is under another master key, or under one while none is set.
+    """
     path = folder / CURSOR_FILE
     if not path.exists():
-        write_secret(path, token_bytes(SECRET_BYTES))
-    return read_secret(path)
+        with suppress(FileExistsError):  # another process was first
+            write_secret(path, _at_rest(token_bytes(SECRET_BYTES), passphrase))
+    content = read_secret(path)
+    if not wrapped.is_wrapped(content):
+        if passphrase is not None:
+            write_secret(path, wrapped.wrap(content, passphrase), replace=True)
+        return content
+    mend = f"give the master key of {path}, or remove the file: cursors that were given out are void then"
+    if passphrase is None:
+        raise BadKey("wrapped_passphrase", f"no master key is set: {mend}")
+    try:
+        return wrapped.unwrap(content, passphrase)
+    except BadKey as error:
+        raise BadKey("wrapped_passphrase", f"{error.detail}: {mend}") from None
+
+
+def _at_rest(secret: bytes, passphrase: bytes | None) -> bytes:
+    return secret if passphrase is None else wrapped.wrap(secret, passphrase)

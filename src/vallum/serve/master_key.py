@@ -1,4 +1,4 @@
-"""The master key: a passphrase in a file of its own that encrypts the signing keys at rest."""
+"""The master key: a passphrase in a file of its own that encrypts the keys and secrets of a data directory at rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLES: Final = (
 
 
 def read_master_key(path: Path | None) -> bytes | None:
-    """The passphrase of the signing keys' files, or None when there is none.
+    """The passphrase of the files in `<data>/keys`, or None when there is none.
 
     Raises:
         SettingsError: `master-key-file`, `master-key-open`, `master-key-sample`, `master-key-short`.

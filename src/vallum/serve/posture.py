@@ -197,6 +197,6 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         yield warning(
             "master-key-missing",
             "master_key_file",
-            "The signing keys lie on disk unencrypted, as files for their owner only.",
+            "The keys in `data/keys` lie on disk unencrypted, as files for their owner only.",
             "Give one from a secret store, so that a copy of the disk is not enough.",
         )

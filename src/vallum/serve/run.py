@@ -27,7 +27,10 @@ from vallum import defaults
 from vallum.serve.alone import alone
 from vallum.serve.development import mark
 from vallum.serve.errors import SettingsError
+from vallum.serve.files import KEYS_FOLDER
+from vallum.serve.keyring import cursor_secret
 from vallum.serve.load import load_api
+from vallum.serve.master_key import read_master_key
 from vallum.serve.metrics import OPS_HOST
 from vallum.serve.settings import Settings, use
 from vallum.serve.tls import TlsFiles, development_files
@@ -51,12 +54,15 @@ def serve(settings: Settings, announce: Callable[[], None]) -> None:
 
     Raises:
         SettingsError: `data-in-use`, `port-taken`, `unix-socket-taken`.
+        BadKey: the secret of the cursors is under another master key.
         SystemExit: with 1 when the service could not start or kept failing.
     """
     with alone(settings.data):
         _check_free(settings)
         if settings.dev:
             mark(settings.data, settings.public_url, settings.database and str(settings.database))
+        # A secret that does not open is told here: a worker could only fail with a traceback.
+        cursor_secret(settings.data / KEYS_FOLDER, read_master_key(settings.master_key_file))
         server: Any = Granian(**options(settings, tls_files(settings, time.time())))
         ready = multiprocessing.Event()
         waiter = threading.Thread(target=_when_ready, args=(server, ready, settings, announce), daemon=True)

@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         default=(), description="Networks (CIDR) of proxies that terminate TLS; nobody else may come without TLS."
     )
     master_key_file: Path | None = Field(
-        default=None, description="File, mode 0600, whose content encrypts the signing keys at rest."
+        default=None, description="File, mode 0600, whose content encrypts the keys in `data/keys` at rest."
     )
     audit_retention_days: int | None = Field(
         default=None, ge=1, description="Entries of the audit that were sealed longer ago are removed. By default none."

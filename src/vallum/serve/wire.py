@@ -130,7 +130,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
     keyring = Keyring(folder, database.read, database.dialect, clock, place.passphrase)
     limiter = AddressLimiter(conform, per_second=place.address_per_second, burst=place.address_burst)
     models = Models()
-    cursors = Cursors(Sealer(cursor_secret(folder), "cursor"))
+    cursors = Cursors(Sealer(cursor_secret(folder, place.passphrase), "cursor"))
     cors = Cors(api.cors)
     ledger = _ledger(api, place, database, journal, clock)
     meter = Meter({"oauth": OAUTH_PLAN, **api.plans}, ledger)

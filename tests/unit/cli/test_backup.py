@@ -14,6 +14,7 @@ from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import Said, command
 
 from tests import stores
+from vallum.crypto.keyfile import write_secret
 
 pytestmark = pytest.mark.stores("sqlite")
 """A backup is of the file; of a server its own tools make one (docs/backup.md)."""
@@ -43,6 +44,17 @@ def test_a_token_of_before_is_of_no_use_after_a_restore_for_development(run: Run
     assert run("restore", "b.db", "--data", "back", "--dev").code == 0
     assert run("token", "rita", "--data", "back").code == 0
     assert (place / "back" / "dev-ca.pem").exists()
+
+
+def test_what_a_restore_makes_lies_under_the_master_key(run: Run, place: Path) -> None:
+    """Every file of the keys, but for the audit's public ones."""
+    write_secret(place / "master", b"nVtq4cdrZ6gy8bF2KpWmXhYs")
+    run("backup", "b.db")
+    assert run("restore", "b.db", "--data", "back", VALLUM_MASTER_KEY_FILE=str(place / "master")).code == 0
+    files = {path.name: path.read_bytes() for path in (place / "back" / "keys").iterdir() if path.name != "audit.jwks"}
+    assert len(files) == 3
+    assert files.pop("secret").startswith(b"vallum-wrapped-1.")
+    assert all(b"BEGIN ENCRYPTED" in content for content in files.values())
 
 
 def test_a_directory_that_is_missing_is_no_name_of_a_file(run: Run, place: Path) -> None:

@@ -13,6 +13,7 @@ from tests.unit.serve.served import Said, command
 from tests.unit.store.test_migrations import FIRST_VERSION
 
 from tests import stores
+from vallum.crypto.keyfile import write_secret
 from vallum.store.migrations import VERSION
 
 
@@ -38,6 +39,17 @@ def test_it_makes_everything_that_is_needed(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "vallum.db").exists() is (url is None)
     for path in tmp_path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+def test_nothing_secret_opens_without_the_master_key(tmp_path: Path) -> None:
+    """Every file of the keys is encrypted, but for the audit's public ones."""
+    write_secret(tmp_path / "master", b"nVtq4cdrZ6gy8bF2KpWmXhYs")
+    assert command("db", "create", cwd=tmp_path, VALLUM_MASTER_KEY_FILE=str(tmp_path / "master")).code == 0
+    files = {path.name: path.read_bytes() for path in (tmp_path / "data" / "keys").iterdir()}
+    assert b'"d":' not in files.pop("audit.jwks")
+    assert len(files) == 3
+    assert files.pop("secret").startswith(b"vallum-wrapped-1.")
+    assert all(b"BEGIN ENCRYPTED" in content for content in files.values())
 
 
 def test_it_is_seeded_when_asked(place: Path) -> None:

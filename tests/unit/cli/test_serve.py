@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import Run
-from tests.unit.serve.served import command
+from tests.unit.serve.served import command, free_port
 
 from vallum.cli import serve
+from vallum.serve.keyring import cursor_secret
 
 
 @pytest.mark.stores("sqlite")  # whose database is a file that can be missing
@@ -31,6 +32,15 @@ def test_an_unsafe_start_is_refused_by_name(tmp_path: Path, arguments: list[str]
     assert refused.code == 1
     assert identifier in refused.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_under_another_master_key_is_told_before_a_worker_starts(run: Run, place: Path) -> None:
+    """By name and file, not by the traceback of a process."""
+    cursor_secret(place / "data" / "keys", b"nVtq4cdrZ6gy8bF2KpWmXhYs")
+    refused = run("serve", "--dev", "--port", str(free_port()))
+    assert (refused.code, "wrapped-passphrase" in refused.err) == (1, True)
+    assert "data/keys/secret" in refused.err
+    assert "Traceback" not in refused.err
 
 
 def test_a_refusal_can_be_read_by_programs(run: Run) -> None:

@@ -15,15 +15,18 @@ from tests.unit.serve.served import command
 
 from vallum import defaults
 from vallum.cli import COMMANDS
+from vallum.crypto import signing_key
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.keyfile import write_secret
 from vallum.refusals import REASONS
+from vallum.serve.keyring import SECRET_BYTES, cursor_secret
 from vallum.serve.metrics import STAGES
 from vallum.serve.settings import Settings, load
 from vallum.validate.query import OPERATORS, RESERVED
 
 ADDED = re.compile(r"# add to (\S+)\n")
 DEPLOYMENT = DOCS / "deployment.md"
+MASTER = b"nVtq4cdrZ6gy8bF2KpWmXhYs"
 COMMAND = re.compile(r"`vallum ([a-z]+)(?: ([a-z]+))?")
 
 
@@ -81,7 +84,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, secret in {
         "fullchain.pem": made.certificate_pem,
         "privkey.pem": made.private_key_pem,
-        "master-key": b"nVtq4cdrZ6gy8bF2KpWmXhYs",
+        "master-key": MASTER,
         "db-password": b"secret",
         "db-ca.pem": authority.certificate_pem,
     }.items():
@@ -117,7 +120,13 @@ def test_the_commands_of_a_deployment(machine: Path) -> None:
     with Terminal(project) as terminal:
         terminal.settings = {"VALLUM_APP": ""}
         for block in blocks(DEPLOYMENT, "console"):
-            terminal.give(block)
+            terminal.give(on(machine, block))
+    master, keys = (machine / "master-key").read_bytes().strip(), machine / "data" / "keys"
+    assert master != MASTER
+    newest = max(keys.glob("*.pem"), key=lambda path: path.stat().st_mtime_ns if path.name != "audit.pem" else 0)
+    for path in (newest, keys / "audit.pem"):
+        assert signing_key.load(path.read_bytes(), master).kid
+    assert len(cursor_secret(keys, master)) == SECRET_BYTES
 
 
 def test_the_unit_and_the_proxy_fit_the_settings() -> None:
