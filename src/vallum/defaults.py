@@ -394,3 +394,5 @@ EXPIRY_WARNING_DAYS: Final = 14
 """`check` warns when a certificate ends before that; ACME clients renew at 30."""
 INDEXED_ROWS: Final = 1_000
 """`check` asks for the index of a sort or filter on tables from this size on: below, all rows are a few pages of the disk."""
+EXPLAINED_ROWS: Final = 100_000
+"""Of one table that `vallum explain` reads for a rule that names it (about 100 MB); it says "unknown" beyond."""

@@ -7,7 +7,7 @@
 4.  A deny applies where its condition is TRUE or NULL, and everywhere when it uses what the caller lacks. Without
     fields it takes the whole row, with fields only these.
 5.  Fields of several grants unite. What no grant names does not exist.
-6.  UPDATE and DELETE find only rows that the caller may READ. An UPDATE needs one rule that holds before and after.
+6.  UPDATE, DELETE and actions find only rows that the caller may READ. An UPDATE needs one rule that holds before and after.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Decision:
     """What a caller may do with one row.
 
     Attributes:
-        visible: the caller may READ it in this state; UPDATE and DELETE of an invisible row find nothing.
+        visible: the caller may READ it in this state; UPDATE, DELETE and actions find no invisible row.
         allowed: the operation may be done; the same as `visible` for READ.
         fields: readable for READ and actions, writable for CREATE and UPDATE; none for DELETE.
     """
@@ -105,7 +105,7 @@ def decide(
     readable = granted(question.resource.rules, Operation.READ, [(question, row)])
     if operation is Operation.READ:
         fields = readable
-    elif readable is None and operation in (Operation.UPDATE, Operation.DELETE):
+    elif readable is None and operation is not Operation.CREATE:
         fields = None
     else:
         states = [(question, row)] if after is None else [(question, row), (then or question, after)]

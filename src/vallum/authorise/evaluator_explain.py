@@ -10,7 +10,7 @@ from typing import Any, Literal, final
 from sqlalchemy import ColumnElement
 from sqlalchemy.sql import elements, operators, visitors
 
-from vallum.authorise.evaluator import expression_of
+from vallum.authorise.evaluator import CallerValues, expression_of
 from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about, lacking
 from vallum.authorise.evaluator_select import Row, same
 from vallum.authorise.evaluator_values import UnsupportedExpression
@@ -47,7 +47,7 @@ def explain(
 def _lines(
     rules: Sequence[Rule], operation: Operation | None, question: Question, row: Row, after: Row | None
 ) -> Iterator[Line]:
-    yield Line(0, _caller(question))
+    yield Line(0, caller_words(question.evaluator.caller))
     yield _outcome(rules, operation, question, row, after)
     if not question.exists(row):
         yield Line(1, "the row belongs to another tenant or is deleted: it does not exist", "no")
@@ -63,8 +63,8 @@ def _lines(
                 yield from _rule(prefix, rule, about, question, state)
 
 
-def _caller(question: Question) -> str:
-    caller = question.evaluator.caller
+def caller_words(caller: CallerValues) -> str:
+    """Who asks, in a sentence."""
     attributes = ", ".join(f"{name}={value!r}" for name, value in sorted(caller.attributes.items()))
     name = "anonymous caller" if caller.id is None else f"caller {caller.id}"
     return f"{name}; roles: {', '.join(sorted(caller.roles)) or 'none'}; attributes: {attributes or 'none'}"

@@ -18,7 +18,10 @@ from tests.path.test_authenticate import change
 
 from vallum import API
 from vallum.authorise.checks import check
+from vallum.cli.explain import Asked, explained
 from vallum.crypto import api_key
+from vallum.edge.routes import RouteTable
+from vallum.serve.database import command_database
 from vallum.store import api_keys
 from vallum.store.api_keys import Limits
 from vallum.testing import ORIGIN, Answer, Client, create_database
@@ -28,6 +31,17 @@ PAGE = (DOCS / "rules-cookbook.md").read_text(encoding="utf-8")
 SHARED, *RECIPES = re.split(r"^## ", PAGE, flags=re.MULTILINE)
 LINE = re.compile(r"(\w+)(?:@([\d.]+))?(?:/(\w+))?\s+([A-Z]+)\s+(/\S+)(?:\s+(\{.*?\}))?\s+(\d{3})(?:\s+(.+))?")
 MINUTES = re.compile(r"(\d+)min")
+VERDICTS = {
+    "200": "allowed",
+    "201": "allowed",
+    "204": "allowed",
+    "401": "refused",
+    "403": "refused",
+    "404": "not found",
+}
+VERDICTS["405"] = "refused"
+BEYOND_RULES = {"state_forbidden", "eve        DELETE  /articles/2    403 forbidden"}
+"""Of the answer to a line, or the line: what hangs on the body, and a token without the time of its login."""
 
 
 def block(text: str, language: str) -> str:
@@ -114,6 +128,18 @@ class Caller:
         return self.stranger.send(scope, content)
 
 
+def assert_explained(api: API, data: Path, match: re.Match[str], line: str) -> None:
+    """`vallum explain` says of the request before it is sent what will be answered, where the rules decide that."""
+    name, address, limit, method, path, _, status, answered = match.groups()
+    if limit not in (None, "key") or status not in VERDICTS or {answered, line} & BEYOND_RULES:
+        return
+    asked = Asked(method, path, None if name == "nobody" else name, address or "192.0.2.1", NOON)
+    with command_database(None, data) as database:
+        lines = explained(api, RouteTable(api.routes.values()), database, asked)
+    verdicts = {told.verdict for told in lines if told.depth == 0} - {""}
+    assert verdicts == {VERDICTS[status]}, (line, lines)
+
+
 def assert_answered(answer: Answer, status: str, expected: str | None, line: str) -> None:
     """The status; the keys of a list, a part of an object, or a code."""
     assert answer.status_code == int(status), (line, answer.text)
@@ -138,7 +164,7 @@ def test_there_are_enough_recipes() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.partition("\n")[0].replace(" ", "-"))
 def test_a_recipe_does_what_is_said(recipe: str, kitchen: dict[str, Any], filled: Path, tmp_path: Path) -> None:
-    """It can be served as it stands, and each request is answered so."""
+    """It can be served as it stands, and each request is explained and answered so."""
     names = dict(kitchen)
     exec(compile(block(recipe, "python"), "recipe", "exec", dont_inherit=True), names)  # noqa: S102  # our own page
     api: API = names["api"]
@@ -153,4 +179,5 @@ def test_a_recipe_does_what_is_said(recipe: str, kitchen: dict[str, Any], filled
         for line in block(recipe, "text").splitlines():
             match = LINE.fullmatch(line.rstrip())
             assert match, line
+            assert_explained(api, data, match, line)
             assert_answered(callers.ask(match), match[7], match[8], line)

@@ -1,0 +1,150 @@
+"""`vallum explain` about callers and rows that the small API does not have. What the cookbook's recipes answer is compared
+with it in tests/unit/docs/test_cookbook.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.unit.serve.served import Said, command
+
+Explain = Callable[..., tuple[int, str]]
+
+GAUGES = """
+from datetime import UTC, datetime, timedelta
+from sqlalchemy import DateTime, ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, deny, me, when
+class Base(DeclarativeBase): ...
+class Meter(Base):
+    __tablename__ = "meters"
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    owner: Mapped[str]
+    readings: Mapped[list["Reading"]] = relationship(viewonly=True)
+class Reading(Base):
+    __tablename__ = "readings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    meter_at: Mapped[datetime] = mapped_column(ForeignKey("meters.at"), index=True)
+api = API("Meters", roles=["reader", "blind", "trainee", "scoped", "signed"])
+api.resource(
+    Meter,
+    allow("reader", READ, where=Meter.owner == "rita"),
+    allow("reader", DELETE, where=Meter.readings.any(Reading.id > 0)),
+    allow(["reader", "blind"], CREATE | UPDATE | DELETE),
+    deny("trainee", CREATE),
+    allow("scoped", READ, when=when(scope="meters")),
+    allow("signed", READ, when=when(login_within=timedelta(minutes=15))),
+    bulk=10,
+)
+api.resource(Reading, allow("scoped", READ))
+@api.action(Meter, "reset", allow("reader"))
+def reset(call: Call, meter: Meter) -> None: ...
+api.accounts.add("rita", roles=["reader", "trainee"])
+api.accounts.add("bert", roles=["blind"])
+api.accounts.add("sam", roles=["signed"])
+@api.on_seed
+def fill(db: Session) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    db.add_all([Meter(at=noon, owner="rita"), Meter(at=noon + timedelta(days=1), owner="bert")])
+    db.flush()
+    db.add_all([Reading(id=n, meter_at=noon) for n in range(1, 4)])
+"""
+
+
+@pytest.fixture(scope="module")
+def meters(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Said]:
+    """Commands on their data, with two clients among the accounts."""
+    place = tmp_path_factory.mktemp("meters")
+    (place / "gauges.py").write_text(GAUGES)
+
+    def run(*arguments: str) -> Said:
+        return command(*arguments, cwd=place, VALLUM_APP="gauges:api")
+
+    assert run("db", "create", "--dev", "--seed").code == 0
+    for name, options in (
+        ("right", ["--role", "scoped", "--scope", "meters"]),
+        ("wrong", ["--role", "scoped", "--scope", "other"]),
+        ("wide", ["--role", "scoped"]),
+        ("program", ["--role", "signed"]),
+        ("gone", ["--role", "scoped"]),
+    ):
+        assert run("client", "add", name, *options).code == 0
+    assert run("client", "revoke", "gone").code == 0
+    return run
+
+
+@pytest.fixture
+def explain(meters: Callable[..., Said]) -> Explain:
+    """The exit code and all that is said."""
+
+    def ask(name: str, *arguments: str) -> tuple[int, str]:
+        said = meters("explain", "--as", name, *arguments)
+        return said.code, said.out + said.err
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "code", "words"),
+    [
+        ("rita", "POST", 1, "deny(trainee, CREATE) → applies"),
+        ("bert", "POST", 0, "POST /meters: rows and fields as these rules grant them → allowed"),
+        ("bert", "PATCH", 1, "PATCH /meters: 403, whichever row → refused"),
+        ("bert", "DELETE", 1, "allow(reader, READ): not a role of this caller → no"),
+        ("rita", "PATCH", 0, "→ allowed"),
+        ("rita", "GET", 0, "→ allowed"),
+    ],
+)
+def test_a_collection_is_decided_as_by_the_path(
+    explain: Explain, name: str, method: str, code: int, words: str
+) -> None:
+    """A deny without a condition takes the operation away, and what is changed must be READ by somebody."""
+    left, said = explain(name, method, "/meters")
+    assert (left, words in said) == (code, True), said
+
+
+def test_a_client_is_explained_with_its_scopes(explain: Explain) -> None:
+    """Its token carries all of its scopes, and is not limited without any; one that was revoked gets no token."""
+    assert [explain(name, "GET", "/meters")[0] for name in ("right", "wrong", "wide")] == [0, 1, 0]
+    assert "its conditions on the request are not met: scope meters" in explain("wrong", "GET", "/meters")[1]
+    assert "client-unknown (gone)\nNone of its credentials is valid" in explain("gone", "GET", "/meters")[1]
+
+
+def test_nobody_has_signed_in_for_a_client(explain: Explain) -> None:
+    """A condition on the age of the login is met by a user, never by a program."""
+    assert [explain(name, "GET", "/meters")[0] for name in ("sam", "program")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "words"),
+    [
+        ("2026-03-01T12:00:00Z", 0, "READ meters"),
+        ("2026-03-01T12:00:00+00:00", 0, "READ meters"),
+        ("2026-03-02T12:00:00Z", 1, "not found"),
+        ("2026-03-03T12:00:00Z", 1, "there is no row with the key"),
+        ("yesterday", 1, "there is no row with the key"),
+    ],
+)
+def test_a_row_is_found_by_its_key_as_by_the_path(explain: Explain, key: str, code: int, words: str) -> None:
+    """In every form that the path takes; a text that no key can be is no row's."""
+    left, said = explain("rita", "GET", f"/meters/{key}")
+    assert (left, words in said) == (code, True), said
+
+
+def test_an_action_finds_no_row_that_the_caller_may_not_read(explain: Explain) -> None:
+    """The path looks for it among the readable ones."""
+    assert explain("rita", "POST", "/meters/2026-03-01T12:00:00Z/reset")[0] == 0
+    left, said = explain("rita", "POST", "/meters/2026-03-02T12:00:00Z/reset")
+    assert (left, "→ not found" in said) == (1, True), said
+
+
+def test_a_table_that_a_rule_names_is_read_up_to_a_bound(explain: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it the condition is unknown, and the memory of the machine its own."""
+    path = "/meters/2026-03-01T12:00:00Z"
+    monkeypatch.setattr("vallum.defaults.EXPLAINED_ROWS", 3)
+    assert explain("rita", "DELETE", path)[0] == 0
+    monkeypatch.setattr("vallum.defaults.EXPLAINED_ROWS", 2)
+    left, said = explain("rita", "DELETE", path)
+    assert (left, "table-too-large: readings has more than 2 rows → unknown" in said) == (1, True), said
+    assert explain("rita", "GET", path)[0] == 0
