@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement, types
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BinaryExpression, True_
+from sqlalchemy.sql.elements import BinaryExpression, ClauseList, ExpressionClauseList, Grouping, True_
 from sqlalchemy.types import TypeEngine
 
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error, rule_place
-from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, NOW, TODAY, Operation, Rule, word_of
+from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, ME_ROLES, NOW, TODAY, Operation, Rule, word_of
 from vallum.declare.resource import Resource
 
 RAW_PATTERNS: Final = frozenset(
@@ -33,6 +33,8 @@ RAW_PATTERNS: Final = frozenset(
         operators.not_match_op,
     }
 )
+MEMBERSHIP: Final = (operators.in_op, operators.not_in_op)
+LISTS: Final = (*MEMBERSHIP, operators.between_op, operators.not_between_op)
 COMPARED: Final[Mapping[type, tuple[type[TypeEngine[Any]], ...]]] = {
     int: (types.Integer, types.Numeric, types.Float),
     str: (types.String,),
@@ -82,10 +84,14 @@ def words_findings(api: API, rule: Rule, place: str) -> Iterator[Finding]:
 
 def _expression_findings(api: API, expression: ColumnElement[Any], place: str) -> Iterator[Finding]:
     seen: set[str] = set()
-    for element in visitors.iterate(expression):
+    elements = list(visitors.iterate(expression))
+    listed = {id(e.right) for e in elements if isinstance(e, BinaryExpression) and e.operator in MEMBERSHIP}
+    for element in elements:
         if isinstance(element, BindParameter) and element.key not in seen:
             seen.add(element.key)
             yield from attribute_findings(api, element, place)
+        if isinstance(element, BindParameter) and element.key == ME_ROLES and id(element) not in listed:
+            yield error("rule-type", place, "me.roles is a list of roles.", "Write Model.column.in_(me.roles).")
         if isinstance(element, BinaryExpression):
             if element.operator in RAW_PATTERNS:
                 yield error(
@@ -94,9 +100,21 @@ def _expression_findings(api: API, expression: ColumnElement[Any], place: str) -
                     "LIKE, ILIKE, MATCH and regular expressions differ between stores in case and syntax.",
                     "Use contains(), startswith() or endswith().",
                 )
-            for one, other in ((element.left, element.right), (element.right, element.left)):
+            for one, other in _compared(element):
                 if isinstance(one, BindParameter):
                     yield from comparison_findings(api, one, other.type, place)
+
+
+def _compared(binary: BinaryExpression[Any]) -> list[tuple[ColumnElement[Any], ColumnElement[Any]]]:
+    """Each value beside what it is compared with: of IN and BETWEEN, each of the list."""
+    pairs = [(binary.left, one) for one in (_members(binary.right) if binary.operator in LISTS else [binary.right])]
+    return [*pairs, *((other, one) for one, other in pairs)]
+
+
+def _members(side: Any) -> list[ColumnElement[Any]]:
+    if isinstance(side, Grouping):
+        return _members(side.element)
+    return [*side.clauses] if isinstance(side, (ClauseList, ExpressionClauseList)) else [side]
 
 
 def attribute_findings(api: API, parameter: BindParameter[Any], place: str) -> Iterator[Finding]:
@@ -117,7 +135,7 @@ def comparison_findings(
 ) -> Iterator[Finding]:
     """A value of the caller or the clock against a column of another type: stores compare those as they like."""
     kinds: tuple[type[TypeEngine[Any]], ...] | None = None
-    if parameter.key == ME_ID:
+    if parameter.key in (ME_ID, ME_ROLES):
         kinds = COMPARED[str]
     elif parameter.key.startswith(ME_ATTRIBUTE):
         kinds = COMPARED.get(api.attributes.get(parameter.key.removeprefix(ME_ATTRIBUTE), object))
@@ -132,7 +150,7 @@ def comparison_findings(
             "rule-type",
             place,
             f"{word_of(parameter.key)} is compared with a column of type {other!r}.",
-            "Compare it with a column of its own type: me.id is text, now is DateTime(timezone=True), today a Date.",
+            "Compare it with a column of its own type: me.id and each of me.roles is text, now is DateTime(timezone=True), today a Date.",
         )
 
 
@@ -186,9 +204,10 @@ def _set_findings(api: API, resource: Resource, rule: Rule, place: str) -> Itera
             yield error(
                 "value-form", place, f"set= gives {name!r} the column of a row that there is not yet.", "Give a value."
             )
-        elif isinstance(value, BindParameter):
-            yield from attribute_findings(api, value, place)
-            yield from comparison_findings(api, value, field.type, place)
+        else:
+            yield from _expression_findings(api, value, place)
+            if isinstance(value, BindParameter):
+                yield from comparison_findings(api, value, field.type, place)
 
 
 def row_findings(rule: Rule, place: str, *, row: bool) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import func, tuple_
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
 
 from vallum.authorise.checks import check
@@ -33,6 +33,7 @@ RULES: list[tuple[str, Callable[[], Rule]]] = [
     ("rule-attribute", lambda: allow("a", READ, where=Player.limit.between(me.attr["agee"], me.attr["agee"] + 5))),
     ("rule-attribute", lambda: deny("a", READ, where=Player.team.has(Team.name == me.attr["wrd"]))),
     ("rule-attribute", lambda: allow("a", CREATE, set={Player.nick: me.attr["wrd"]})),
+    ("rule-attribute", lambda: allow("a", CREATE, set={Player.nick: func.lower(me.attr["wrd"])})),
     ("rule-field", lambda: allow("a", READ, fields=["nmae"])),
     ("rule-field", lambda: deny("a", READ, fields=["nmae"])),
     ("rule-key-writable", lambda: allow("a", UPDATE, fields=["id", "name"])),
@@ -52,6 +53,14 @@ RULES: list[tuple[str, Callable[[], Rule]]] = [
     ("rule-type", lambda: allow("a", READ, where=Player.joined < now)),
     ("rule-type", lambda: allow("a", READ, where=Player.deleted_at < today)),
     ("rule-type", lambda: allow("a", CREATE, set={Player.limit: me.id})),
+    ("rule-type", lambda: allow("a", CREATE, set={Player.nick: me.roles})),
+    ("rule-type", lambda: allow("a", READ, where=Player.limit.in_(me.roles))),
+    ("rule-type", lambda: deny("a", READ, where=Player.grade.not_in(me.roles))),
+    ("rule-type", lambda: allow("a", READ, where=Player.team.has(Team.id.in_(me.roles)))),
+    ("rule-type", lambda: allow("a", READ, where=Player.name == me.roles)),
+    ("rule-type", lambda: allow("a", READ, where=func.length(me.roles) > 1)),
+    ("rule-type", lambda: allow("a", READ, where=Player.limit.in_([me.attr["word"]]))),
+    ("rule-type", lambda: allow("a", READ, where=Player.limit.between(me.attr["word"], 5))),
     ("rule-like", lambda: allow("a", READ, where=Player.name.like("x%"))),
     ("rule-like", lambda: allow("a", READ, where=~Player.name.ilike("x%"))),
     ("rule-like", lambda: allow("a", READ, where=Player.name.icontains("x"))),
@@ -69,6 +78,18 @@ def test_a_rule_that_cannot_be_meant(identifier: str, rule: Callable[[], Rule]) 
     with pytest.raises(DeclarationError) as caught:
         refuse(check(api, dialect="sqlite"), DeclarationError)
     assert caught.value.identifier == identifier
+
+
+def test_what_has_one_type_is_compared() -> None:
+    """Roles with text, the caller's values with each of a list or a span of their own type, two columns at once."""
+    for where in (
+        Player.nick.in_(me.roles),
+        func.lower(Player.nick).not_in(me.roles),
+        Player.limit.between(me.attr["age"], me.attr["age"] + 5),
+        Player.name.in_([me.id, me.attr["word"], "x"]),
+        tuple_(Player.name, Player.limit).in_([(me.id, me.attr["age"])]),
+    ):
+        assert "rule-type" not in identifiers(declared(READ_ALL, allow("b", READ, where=where)))
 
 
 def test_a_rule_that_reads_may_name_what_nobody_writes() -> None:
