@@ -14,6 +14,7 @@ from vallum.crypto.digest import hex256
 from vallum.declare.app import API
 from vallum.row_security.identity import SCHEMA
 from vallum.row_security.install import Installation, installation, removal, tables_of
+from vallum.row_security.partitions import FAMILY, with_partitions
 from vallum.row_security.role import (
     OUR_POLICIES,
     installed_for,
@@ -32,14 +33,15 @@ CREATE TABLE {SCHEMA}.applied (name text PRIMARY KEY, statements text NOT NULL, 
 _PATIENCE: Final = "SET LOCAL lock_timeout = '10s'"
 """Every table is locked for a moment; requests that wait behind us must not wait for a long one before us."""
 _UNDER: Final = "SELECT DISTINCT polrelid::regclass::text FROM pg_policy WHERE polname = ANY ($1::text[])"
-_CATALOGUE: Final = """
-SELECT t.name, md5(concat_ws(',', c.relrowsecurity, c.relforcerowsecurity, c.relacl, (
+_CATALOGUE: Final = f"""
+WITH RECURSIVE {FAMILY}
+SELECT f.name, md5(string_agg(concat_ws(',', c.relrowsecurity, c.relforcerowsecurity, c.relacl, (
   SELECT string_agg(concat_ws(',', p.polname, p.polcmd, p.polpermissive, p.polroles,
     pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), ';' ORDER BY p.polname)
   FROM pg_policy p WHERE p.polrelid = c.oid), (
   SELECT string_agg(concat_ws(',', a.attname, a.attacl), ';' ORDER BY a.attnum)
-  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)))
-FROM unnest($1::text[]) t(name) LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
+  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)), '|' ORDER BY c.oid::regclass::text))
+FROM family f LEFT JOIN pg_class c ON c.oid = f.oid GROUP BY f.name
 """
 _USED: Final = """
 SELECT md5(concat_ws(',', n.nspowner, n.nspacl,
@@ -72,14 +74,15 @@ def apply(api: API, role: str) -> Callable[[], Script[int]]:
 
     def script() -> Script[int]:
         yield Statement(_PATIENCE, ())
-        yield from refuse_role(role, names)
-        yield from refuse_tables(names)
+        whole = yield from with_partitions(names)
+        yield from refuse_role(role, whole)
+        yield from refuse_tables(whole)
         yield from remove()
         wanted = installation(api, role, (yield from views_among(names)))
         digests = _digests(wanted)
         for statement in [*wanted.statements, _TABLE]:
             yield Statement(statement, ())
-        yield from refuse_reader(role, names)
+        yield from refuse_reader(role, whole)
         for name, catalogue in (yield from _catalogue(digests)).items():
             yield Statement(_KEEP, [name, digests[name], catalogue])
         return len(wanted.tables)
@@ -129,14 +132,15 @@ def _why(name: str, wanted: Mapping[str, str], kept: Mapping[str, tuple[str, str
         return "no resource serves it any more"
     if statements != wanted[name]:
         return "the rules have changed since `vallum rls apply`"
-    return None if catalogue == present else "somebody else has changed its policies or grants"
+    return None if catalogue == present else "somebody else has changed its policies, grants or partitions"
 
 
 def _beside(role: str, names: list[str]) -> Script[list[Drift]]:
     """What the role may do today beside the policies."""
+    whole = yield from with_partitions(names)
     try:
-        yield from refuse_role(role, names)
-        yield from refuse_reader(role, names)
+        yield from refuse_role(role, whole)
+        yield from refuse_reader(role, whole)
     except StoreError as error:
         return [Drift("(all)", f"`vallum rls apply` would refuse the role {role}: {error.mend.removesuffix('.')}")]
     return []

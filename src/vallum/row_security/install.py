@@ -17,6 +17,7 @@ from vallum.declare.app import API
 from vallum.declare.errors import DeclarationError
 from vallum.declare.resource import Resource
 from vallum.row_security.identity import FUNCTIONS, SCHEMA
+from vallum.row_security.partitions import OWNERS_POLICY, closing
 from vallum.row_security.policies import NOTHING, Policies
 from vallum.row_security.role import OUR_POLICIES
 from vallum.row_security.words import quoted_text, view_of
@@ -63,7 +64,7 @@ def installation(api: API, role: str, views: Collection[str] = ()) -> Installati
         for resource in policies.resources
         if (name := table_sql(_checked(policies.resources, resource), "postgresql")) not in views
     }
-    return Installation([*_common(role), *_views(policies.resources, tables, named)], tables)
+    return Installation([*_common(role), *_views(policies.resources, tables, named), closing(tables, role)], tables)
 
 
 def _common(role: str) -> Iterator[str]:
@@ -109,7 +110,7 @@ def _opened(name: str) -> Iterator[str]:
     """Row-level security is on, and the owner's own policy lets it see every row."""
     yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY"
-    yield f"CREATE POLICY {OUR_POLICIES[0]} ON {name} TO CURRENT_USER USING (TRUE) WITH CHECK (TRUE)"
+    yield f"CREATE POLICY {OWNERS_POLICY} ON {name} TO CURRENT_USER USING (TRUE) WITH CHECK (TRUE)"
 
 
 def _policies(policies: Policies, resource: Resource, name: str, role: str) -> Iterator[str]:

@@ -6,10 +6,11 @@ import json
 from typing import Final
 
 from vallum.row_security.identity import SCHEMA
+from vallum.row_security.partitions import OWNERS_POLICY, open_above
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement
 
-OUR_POLICIES: Final = ("vallum_owner", "vallum_select", "vallum_insert", "vallum_update", "vallum_delete")
+OUR_POLICIES: Final = (OWNERS_POLICY, "vallum_select", "vallum_insert", "vallum_update", "vallum_delete")
 _POWERS: Final = {
     "rolsuper": "a superuser",
     "rolbypassrls": "BYPASSRLS",
@@ -93,7 +94,7 @@ def views_among(tables: list[str]) -> Script[frozenset[str]]:
 
 def refuse_reader(role: str, tables: list[str]) -> Script[None]:
     """Refuse a role that may name what the policies alone may use, or has more of a table than the owner gave it: other
-    columns, or a TRUNCATE, which no policy is asked for.
+    columns, or a TRUNCATE, which no policy is asked for; or may ask for its rows through a table above it.
 
     Raises:
         StoreError: `rls-role`.
@@ -106,6 +107,10 @@ def refuse_reader(role: str, tables: list[str]) -> Script[None]:
         mend = (
             f"By PUBLIC or somebody else's GRANT, it has rights beside the rules to {', '.join(beside)}: `REVOKE` them."
         )
+        raise StoreError("rls-role", role, mend)
+    above = yield from open_above(tables, role)
+    if above:
+        mend = f"It has rights to {', '.join(above)}, which show the rows of tables below that are under the rules: `REVOKE` them."
         raise StoreError("rls-role", role, mend)
 
 
