@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, final
+from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from vallum.audit.event import AuditEvent
@@ -19,23 +16,13 @@ from vallum.declare.route import Handler, Route
 from vallum.execute.call import Call
 from vallum.execute.frame import Frame
 from vallum.execute.once import Result
-from vallum.execute.rows import check_epoch, locate, reread
+from vallum.execute.returned import settled, shown
+from vallum.execute.rows import check_epoch, locate
 from vallum.execute.session import Ledger, key_text
 from vallum.execute.violations import refusal_in_handler
 from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
 from vallum.store.ports import Script, Violation, WithSession
 from vallum.validate.models import Models
-
-ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A mapped instance that a handler returned, by its key."""
-
-    resource: Resource
-    key: tuple[Any, ...]
 
 
 def act(
@@ -56,8 +43,8 @@ def act(
         return handler.function(call, row, *(() if handler.body is None else (body,)))
 
     audited = key_text(resource.key, key)
-    result = yield from _called(frame, models, route, audited, work, keep=partial(_settled, frame))
-    return (yield from _shown(frame, result))
+    result = yield from _called(frame, models, route, audited, work, keep=partial(settled, frame))
+    return (yield from shown(frame, result))
 
 
 def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: Any) -> Script[Result]:
@@ -71,8 +58,8 @@ def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: An
     def work(call: Call) -> Any:
         return handler.function(call, *(() if handler.body is None else (body,)))
 
-    result = yield from _called(frame, models, route, None, work, keep=partial(_settled, frame))
-    return (yield from _shown(frame, result))
+    result = yield from _called(frame, models, route, None, work, keep=partial(settled, frame))
+    return (yield from shown(frame, result))
 
 
 def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call], Any]) -> Script[Any]:
@@ -84,7 +71,7 @@ def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call
 def answer(frame: Frame, result: Any) -> Script[Result]:
     """Show what an async handler returned."""
     yield from check_epoch(frame)
-    return (yield from _shown(frame, _settled(frame, result)))
+    return (yield from shown(frame, settled(frame, result)))
 
 
 def _called(
@@ -127,24 +114,6 @@ def _locked(frame: Frame, route: Route, access: Access, key: tuple[Any, ...]) ->
     if not access.holds(seen.mask):
         raise Refusal(FORBIDDEN)
     return route.resource
-
-
-def _settled(frame: Frame, result: Any) -> Any:
-    """A mapped instance as its key (it is read again under the rules), anything else as JSON text."""
-    if result is None:
-        return None
-    resource = frame.rights.api.resources.get(type(result))
-    if resource is not None:
-        return _Row(resource, tuple(inspect(result).identity or ()))
-    return ANYTHING.dump_json(result).decode()
-
-
-def _shown(frame: Frame, result: Any) -> Script[Result]:
-    if not isinstance(result, _Row):
-        return Result(result)
-    values = frame.key_values(result.resource, result.key)
-    seen = yield from reread(frame, result.resource, None, values)
-    return Result(None) if seen is None or seen.json is None else Result(seen.json, seen.tag)
 
 
 def _record(frame: Frame, route: Route, key: str | None, ledger: Ledger) -> Script[None]:
