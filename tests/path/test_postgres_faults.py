@@ -359,7 +359,8 @@ def test_all_connections_are_in_use(carl: Client, data: Path, elsewhere: Callabl
 # Who hangs up ---------------------------------------------------------------------------------
 
 
-def test_a_read_whose_client_has_gone_ends_in_the_server(carl: Client, data: Path) -> None:
+@pytest.mark.parametrize("framing", [{}, {"content-length": "0"}], ids=["no length", "length 0"])
+def test_a_read_whose_client_has_gone_ends_in_the_server(carl: Client, data: Path, framing: Mapping[str, str]) -> None:
     """Soon, not after `READ_SECONDS`; it is logged. A write is carried out: nobody knows whether its client asks again."""
     application = Application(carl.service)
     running = carl._running
@@ -370,7 +371,7 @@ def test_a_read_whose_client_has_gone_ends_in_the_server(carl: Client, data: Pat
 
     def request(method: str, body: bytes) -> tuple[Future[None], Callable[[], object]]:
         headers = {"host": "testserver", "authorization": f"Bearer {carl.token}", **freshness(time.time())}
-        headers |= {"content-type": "application/json", "content-length": str(len(body))} if body else {}
+        headers |= {"content-type": "application/json", "content-length": str(len(body))} if body else framing
         scope = scope_of(method, "/parcels", "", [(k.encode(), v.encode()) for k, v in headers.items()])
         gone = asyncio.Event()
         messages = [{"type": "http.request", "body": body, "more_body": False}]

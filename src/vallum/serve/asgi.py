@@ -36,7 +36,7 @@ class Application:
             if not self.hang_ups.end(read):
                 raise
             reply = GONE
-        else:
+        finally:
             self.hang_ups.end(read)
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})

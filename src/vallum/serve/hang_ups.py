@@ -15,7 +15,7 @@ from vallum import defaults
 from vallum.request import Receive
 
 BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
-"""A request with a body is read by the path alone."""
+"""A request with a body (RFC 9112 §6.3) is read by the path alone. One whose length is 0 has none: nobody else listens."""
 
 
 @final
@@ -52,7 +52,7 @@ class HangUps:
             now = self._running.keys() - self._watched.keys()
             for task in now & self._seen:
                 scope, receive = self._running[task]
-                if BODY.isdisjoint(name.lower() for name, _ in scope["headers"]):
+                if not any(name.lower() in BODY and value.strip(b"0") for name, value in scope["headers"]):
                     self._watched[task] = asyncio.create_task(self._listen(task, receive))
             self._seen = now
 
