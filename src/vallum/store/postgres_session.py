@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy import Engine, ExceptionContext, create_engine, event
@@ -21,8 +22,12 @@ from sqlalchemy.util import greenlet_spawn
 
 T = TypeVar("T")
 
-_ENDS: Final = re.compile(r"\s*(?:BEGIN|START|COMMIT|END|ABORT|PREPARE|ROLLBACK(?!\s+TO\b))\b", re.IGNORECASE)
+_ENDS: Final = re.compile(r"(?:BEGIN|START|COMMIT|END|ABORT|PREPARE|ROLLBACK(?!\s+TO\b))\b", re.IGNORECASE)
 """Statements that begin or end a transaction; SQLAlchemy's own savepoints are none."""
+_NOTHING: Final = re.compile(r"[\s;]+|--[^\r\n]*|(/\*)")
+"""What may stand before a statement, up to the next comment."""
+_COMMENT: Final = re.compile(r"(?s:.*?)(/\*|\*/)")
+"""Up to the next mark: comments nest (PostgreSQL documentation, §4.1.5)."""
 
 
 @final
@@ -44,6 +49,7 @@ class LentConnection:
     """What SQLAlchemy's dialect calls of asyncpg's connection, from a thread; the transaction itself is not lent.
 
     Attributes:
+        lent: whether anything is executed.
         failure: the last error of the connection itself; any other is the author's.
     """
 
@@ -54,11 +60,11 @@ class LentConnection:
         self.lent = False
         self.failure: Exception | None = None
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait(self, begin: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
         """Run it on the event loop, and wait for it here."""
         if not self.lent:
-            work.close()
             raise RuntimeError("the transaction of this Session is over")
+        work = self._inside(partial(begin, *arguments, **named))
         running = self._running = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             found: T = running.result()
@@ -66,6 +72,17 @@ class LentConnection:
             self.failure = error
             raise
         return found
+
+    async def _inside(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """Whatever way out of the transaction a statement finds, none comes after it: it would be committed by itself."""
+        try:
+            return await begin()
+        finally:
+            self.lent = self.lent and not self.is_outside()
+
+    def is_outside(self) -> bool:
+        """Whether the transaction has ended, on a connection that is there."""
+        return not self._connection.is_closed() and not self._connection.is_in_transaction()
 
     def give_back(self) -> None:
         """From now on nothing is executed; what runs is cancelled."""
@@ -75,21 +92,22 @@ class LentConnection:
 
     async def prepare(self, text: str, *, name: str | None = None) -> LentStatement:
         """A statement of the connection."""
-        if _ENDS.match(text):
-            raise RuntimeError("the transaction is not the handler's to begin or end")
-        return LentStatement(self.wait(self._connection.prepare(text, name=name)), self)
+        _refuse_ending(text)
+        return LentStatement(self.wait(self._connection.prepare, text, name=name), self)
 
     async def executemany(self, text: str, arguments: Any) -> Any:
         """One statement for many rows."""
-        return self.wait(self._connection.executemany(text, arguments))
+        _refuse_ending(text)
+        return self.wait(self._connection.executemany, text, arguments)
 
     async def fetchrow(self, text: str) -> Any:
         """SQLAlchemy asks whether the connection lives."""
-        return self.wait(self._connection.fetchrow(text))
+        _refuse_ending(text)
+        return self.wait(self._connection.fetchrow, text)
 
     async def reload_schema_state(self) -> None:
         """SQLAlchemy has seen a change of the schema."""
-        self.wait(self._connection.reload_schema_state())
+        self.wait(self._connection.reload_schema_state)
 
     async def set_type_codec(self, *_: Any, **__: Any) -> None:
         """Nothing: `postgres_codecs` has set those that SQLAlchemy asks for."""
@@ -109,6 +127,21 @@ class LentConnection:
         """Nothing: the pool terminates."""
 
 
+def _refuse_ending(text: str) -> None:
+    """Look at the first word, which may stand behind blanks, empty statements and comments.
+
+    Raises:
+        RuntimeError: the statement would begin or end a transaction.
+    """
+    at, depth = 0, 0
+    while mark := (_COMMENT if depth else _NOTHING).match(text, at):
+        at = mark.end()
+        if mark[1]:
+            depth += 1 if mark[1] == "/*" else -1
+    if _ENDS.match(text, at):
+        raise RuntimeError("the transaction is not the handler's to begin or end")
+
+
 @final
 class LentStatement:
     """A prepared statement, from a thread."""
@@ -121,15 +154,11 @@ class LentStatement:
 
     async def fetch(self, *arguments: Any) -> Any:
         """All rows."""
-        return self._connection.wait(self._statement.fetch(*arguments))
+        return self._connection.wait(self._statement.fetch, *arguments)
 
     async def cursor(self, *arguments: Any) -> LentCursor:
         """Rows by and by (`yield_per`)."""
-        return LentCursor(self._connection.wait(_opened(self._statement, arguments)), self._connection)
-
-
-async def _opened(statement: Any, arguments: Any) -> Any:
-    return await statement.cursor(*arguments)
+        return LentCursor(self._connection.wait(self._statement.cursor, *arguments), self._connection)
 
 
 @final
@@ -142,7 +171,7 @@ class LentCursor:
 
     async def fetch(self, number: int) -> Any:
         """The next rows."""
-        return self._connection.wait(self._cursor.fetch(number))
+        return self._connection.wait(self._cursor.fetch, number)
 
 
 @final
@@ -179,7 +208,10 @@ class Sessions:
         bound = asyncio.timeout(seconds or None)
         try:
             async with bound:
-                return await asyncio.get_running_loop().run_in_executor(threads, self._driven, work)
+                found = await asyncio.get_running_loop().run_in_executor(threads, self._driven, work)
+                if self._lent.is_outside():
+                    raise RuntimeError("a handler has ended the transaction")
+                return found
         except Exception as error:
             if bound.expired():
                 raise Overdue from error
@@ -197,6 +229,10 @@ class Sessions:
             running.send(None)
         except StopIteration as stop:
             return stop.value
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit() in a handler must not end the server, nor be taken for a hang-up
+            raise RuntimeError(f"a handler raised {type(error).__name__}") from error
         running.close()
         raise RuntimeError("a handler waited for something else than its Session")
 

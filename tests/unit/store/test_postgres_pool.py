@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from tests import stores
 from vallum.refusals import BUSY, CONFLICT, QUERY_TIMEOUT, Reason, Refusal
+from vallum.store import postgres_session
 from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement, Violation, WithSession
 from vallum.store.postgres import PostgresDatabase
@@ -199,7 +201,23 @@ async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> No
         assert tuple((await database.read(Statement(left, ())))[0]) == ("postgres", '"$user", public', None, 0, 0, 0)
 
 
-@pytest.mark.parametrize("line", ["COMMIT", "  commit", "ROLLBACK", "BEGIN", "END", "abort", "START TRANSACTION"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "COMMIT",
+        "  commit",
+        "ROLLBACK",
+        "BEGIN",
+        "END",
+        "abort",
+        "START TRANSACTION",
+        ";COMMIT",
+        "/* x */ COMMIT",
+        "/* x /* y */ z */;\t/**/COMMIT",
+        "-- x\nCOMMIT",
+        "-- /*\r;--*/\nROLLBACK",
+    ],
+)
 async def test_a_handler_cannot_end_the_transaction(name: str, line: str) -> None:
     """What it wrote before is undone with everything else."""
 
@@ -214,6 +232,87 @@ async def test_a_handler_cannot_end_the_transaction(name: str, line: str) -> Non
         with pytest.raises(RuntimeError):
             await database.write(script)
         assert await database.read(Statement("SELECT * FROM kept", ())) == []
+
+
+async def test_a_transaction_that_a_handler_ends_all_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a way that nobody knows: nothing is executed after it, and it is no success, although the handler goes on."""
+    monkeypatch.setattr(postgres_session, "_ENDS", re.compile("no such word"))
+
+    def work(db: Session) -> None:
+        db.connection().exec_driver_sql("COMMIT")
+        for _ in range(2):
+            with contextlib.suppress(Exception):
+                db.connection().exec_driver_sql("INSERT INTO kept VALUES (1, 'x')")
+
+    def script() -> Script[None]:
+        yield WithSession(work)
+
+    async with opened(name) as database:
+        with pytest.raises(RuntimeError):
+            await database.write(script)
+        assert await asked(name, "SELECT * FROM kept") == []
+        await database.write(sql("INSERT INTO kept VALUES (2, 'x')"))
+        assert await asked(name, "SELECT id FROM kept") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["SAVEPOINT s", "ROLLBACK TO SAVEPOINT s", "-- COMMIT\nSELECT 1", "/* ; COMMIT */ SELECT 1", "SELECT 1 -- END"],
+)
+async def test_what_ends_no_transaction_is_executed(name: str, line: str) -> None:
+    """A savepoint, and the words where they are none."""
+
+    def work(db: Session) -> None:
+        db.execute(text("SAVEPOINT s"))
+        db.execute(text(line))
+
+    def script() -> Script[str]:
+        yield WithSession(work)
+        return "done"
+
+    async with opened(name) as database:
+        assert await database.write(script) == "done"
+
+
+async def test_rows_by_and_by(name: str) -> None:
+    """What a handler reads in portions comes from a cursor in the server, each of them over the event loop."""
+    many = text("SELECT generate_series(1, 50)").execution_options(yield_per=20)
+
+    def script() -> Script[int]:
+        found: int = yield WithSession(lambda db: sum(db.execute(many).scalars()))
+        return found
+
+    async with opened(name) as database:
+        assert await database.write(script) == 1275
+
+
+async def test_many_rows_cannot_end_the_transaction(name: str) -> None:
+    """A statement with a list of parameters comes to the connection by another way."""
+
+    def script() -> Script[None]:
+        yield WithSession(lambda db: db.connection().exec_driver_sql("COMMIT", [(), ()]))
+
+    async with opened(name) as database:
+        with pytest.raises(RuntimeError, match="not the handler's"):
+            await database.write(script)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), StopIteration(1), asyncio.CancelledError()])
+async def test_what_a_handler_raises_never_ends_the_server(name: str, error: BaseException) -> None:
+    """sys.exit() and its like reach the caller as an error of the program; nothing is written, and the next write works."""
+
+    def work(db: Session) -> None:
+        db.execute(text("INSERT INTO kept VALUES (1, 'x')"))
+        raise error
+
+    def script() -> Script[None]:
+        yield WithSession(work)
+
+    async with opened(name, PostgresLimits(connections=1)) as database:
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(database.write(script), 5)
+        await database.write(sql("INSERT INTO kept VALUES (2, 'x')"))
+        assert await asked(name, "SELECT id FROM kept") == [(2,)]
 
 
 async def test_a_script_cannot_go_on_after_a_violation(name: str) -> None:
