@@ -37,18 +37,19 @@ class Mutant:
 
     Attributes:
         name: of the file, from the root of the repository.
+        function: that the change is in, with those around it; `module` outside any.
         source: the whole of it.
     """
 
     name: str
-    line: int
+    function: str
     was: str
     became: str
     source: str = field(repr=False)
 
     def __str__(self) -> str:
         """Without its line, which moves."""
-        return f"{self.name}: {self.was} → {self.became}"
+        return f"{self.name} {self.function}: {self.was} → {self.became}"
 
 
 def mutants_of(path: Path, name: str) -> Iterator[Mutant]:
@@ -62,7 +63,13 @@ def mutants_of(path: Path, name: str) -> Iterator[Mutant]:
             became = _changes(target)[number]
             _replace(copied, target, became)
             said = ast.unparse(became)
-            yield Mutant(name, getattr(node, "lineno", 0), _short(was), _short(said), ast.unparse(copied))
+            yield Mutant(name, _function(tree, node), _short(was), _short(said), ast.unparse(copied))
+
+
+def _function(tree: ast.Module, node: ast.AST) -> str:
+    line = (node.target if isinstance(node, ast.comprehension) else node).lineno  # type: ignore[attr-defined]
+    places = [place for place in ast.walk(tree) if isinstance(place, (ast.FunctionDef, ast.ClassDef))]
+    return ".".join(p.name for p in places if p.lineno <= line <= (p.end_lineno or 0)) or "module"
 
 
 def _short(text: str) -> str:
@@ -103,7 +110,9 @@ def _changes(node: ast.AST) -> list[ast.AST]:
         return [ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)]
     if isinstance(node, ast.Name) and node.id in NAMES and isinstance(node.ctx, ast.Load):
         return [ast.Name(NAMES[node.id], ast.Load())]
-    if isinstance(node, ast.If):  # a branch that is never taken, and one that always is
+    if (
+        isinstance(node, ast.If) and ast.unparse(node.test) != "TYPE_CHECKING"
+    ):  # a branch that is never taken, and one that always is
         return [ast.If(ast.Constant(value), node.body, node.orelse) for value in (False, True)]
     if isinstance(node, ast.IfExp):
         return [node.body, node.orelse]

@@ -2,28 +2,29 @@
 
     make mutation [MINUTES=30] [SAMPLE=200] [SEED=1] [FILES="src/vallum/authorise/rights.py …"]
 
-Changes one place of one file at a time, in a copy of the library, and runs the tests that must notice it: the units beside
-the file first, then a hundred cases of the differential test, always the same ones. Survivors are printed as `file: was →
-became`. Each is to be killed by a test, or to be named in `equivalent.toml` with the reason why nothing can.
+Changes one place of one file at a time, in memory, and runs the tests that must notice it: the units of the file first,
+those beside it, then the slow ones, with a hundred cases of the differential test, always the same. Survivors are printed as
+`file function: was → became`. Each is to be killed by a test, or to be named in `equivalent.toml` with the reason why
+nothing can.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.mutation import forked
+from tests.mutation.forked import ROOT
 from tests.mutation.mutants import Mutant, mutants_of
 
-ROOT: Final = Path(__file__).parents[2]
 FILES: Final = (
     "src/vallum/authorise/checks.py",
     "src/vallum/authorise/conditions.py",
@@ -40,73 +41,73 @@ FILES: Final = (
     "src/vallum/store/sql_dialects.py",
     "src/vallum/store/sql_relations.py",
 )
-QUICK: Final = (
-    "tests/unit/authorise",
+SLOW: Final = ("tests/unit/authorise/test_matrix.py", "tests/property/test_differential.py")
+UNITS: Final = (
+    *sorted({str(file.relative_to(ROOT)) for file in ROOT.glob("tests/unit/authorise/test_*.py")} - {*SLOW}),
     "tests/unit/declare/test_checks.py",
     "tests/unit/store/test_sql_relations.py",
     "tests/unit/store/test_sql_text.py",
-    "--ignore=tests/unit/authorise/test_matrix.py",
 )
-DIFFERENTIAL: Final = ("tests/property/test_differential.py",)
-TEST_SECONDS: Final = 300
-"""Of one run of tests; a mutant that takes longer is noticed by whoever waits."""
+EQUIVALENT: Final = ROOT / "tests/mutation/equivalent.toml"
 
 
 def main() -> int:
     """The number of survivors that nobody has explained is the exit status, 100 at most."""
     options = _options()
     found = [mutant for name in options.files for mutant in mutants_of(ROOT / name, name)]
+    known = {entry["mutant"] for entry in tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["known"]}
+    if options.files == FILES and (stale := known - {str(mutant) for mutant in found}):
+        sys.exit("\n".join(["No mutants any more, in equivalent.toml:", *sorted(stale)]))
     random.Random(options.seed).shuffle(found)
-    chosen = found[: options.sample]
-    print(
-        f"{len(found)} mutants of {len(options.files)} files; {len(chosen)} chosen by seed {options.seed}", flush=True
-    )
-    known = {entry["mutant"] for entry in tomllib.loads((ROOT / "tests/mutation/equivalent.toml").read_text())["known"]}
-    end = time.monotonic() + options.minutes * 60
-    survivors: list[Mutant] = []
-    tried = 0
-    with tempfile.TemporaryDirectory(prefix="vallum-mutation-") as place:
-        shutil.copytree(ROOT / "src", Path(place) / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        for mutant in chosen:
-            if time.monotonic() > end:
-                break
-            if str(mutant) in known:
-                continue
+    chosen = [mutant for mutant in found[: options.sample] if str(mutant) not in known]
+    print(f"{len(found)} mutants of {len(options.files)} files; {len(chosen)} to try, seed {options.seed}", flush=True)
+    forked.preload([*UNITS, *SLOW])
+    _unchanged_passes()
+    tried, survivors = _try(chosen, options.workers, time.monotonic() + options.minutes * 60)
+    print(f"{tried} tried, {tried - survivors} killed, {survivors} survived")
+    return min(survivors, 100)
+
+
+def _unchanged_passes() -> None:
+    """Otherwise every mutant would count as killed. The files go the way of the mutants, unchanged."""
+    same = {name: ast.unparse(ast.parse((ROOT / name).read_text(encoding="utf-8"))) for name in FILES}
+    process = forked.start([*UNITS, *SLOW], same, shown=True)
+    if forked.killed(os.waitpid(process, 0)[1]):
+        sys.exit("The tests fail on the library as it is.")
+
+
+def _try(chosen: Sequence[Mutant], workers: int, end: float) -> tuple[int, int]:
+    """So many at once; how many were tried, and how many of them survived."""
+    waiting = iter(chosen)
+    running: dict[int, tuple[Mutant, Iterator[Sequence[str]]]] = {}
+    tried = survivors = 0
+    while True:
+        while len(running) < workers and time.monotonic() < end and (mutant := next(waiting, None)):
+            _start(running, mutant, iter((_nearest_first(mutant), SLOW)))
             tried += 1
-            if not _noticed(Path(place), mutant):
-                survivors.append(mutant)
-                print(f"survived  {mutant}", flush=True)
-    print(f"{tried} tried, {tried - len(survivors)} killed, {len(survivors)} survived")
-    return min(len(survivors), 100)
+        if not running:
+            return tried, survivors
+        process, status = os.wait()
+        mutant, further = running.pop(process)
+        if not forked.killed(status) and not _start(running, mutant, further):
+            survivors += 1
+            print(f"survived  {mutant}", flush=True)
 
 
-def _noticed(place: Path, mutant: Mutant) -> bool:
-    path = place / mutant.name
-    original = path.read_text(encoding="utf-8")
-    path.write_text(mutant.source, encoding="utf-8")
-    try:
-        return any(_red(place, tests) for tests in (QUICK, DIFFERENTIAL))
-    finally:
-        path.write_text(original, encoding="utf-8")
+def _start(
+    running: dict[int, tuple[Mutant, Iterator[Sequence[str]]]], mutant: Mutant, tests: Iterator[Sequence[str]]
+) -> bool:
+    """Whether there were tests left to run."""
+    some = next(tests, None)
+    if some is not None:
+        running[forked.start(some, {mutant.name: mutant.source})] = mutant, tests
+    return some is not None
 
 
-def _red(place: Path, tests: tuple[str, ...]) -> bool:
-    environment = os.environ | {
-        "PYTHONPATH": str(place / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "DIFFERENTIAL_CASES": "100",
-        "DIFFERENTIAL_SEED": "1",
-        "HYPOTHESIS_PROFILE": "ci",
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", f"pythonpath={place}/src . "]
-    command += [*tests]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, timeout=TEST_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    return done.returncode != 0
+def _nearest_first(mutant: Mutant) -> Sequence[str]:
+    """The units, by how much of their name is the file's."""
+    name = f"test_{Path(mutant.name).stem}"
+    return sorted(UNITS, key=lambda test: -len(os.path.commonprefix((name, Path(test).stem))))  # noqa: RUF071  # of letters
 
 
 def _options() -> argparse.Namespace:
@@ -115,6 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
 
 
