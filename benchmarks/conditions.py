@@ -47,7 +47,7 @@ def sentences(found: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     optimised = "with" if found["python_profile_guided"] else "without"
     return (
-        f"{found['made']}, {found['processor']}, {found['processors']} processors{siblings}, {found['system']}, load"
+        f"By `{found['command']}`: {found['made']}, {found['processor']}, {found['processors']} processors{siblings}, {found['system']}, load"
         f" {found['load_before']:.1f} before and {found.get('load_after', 0.0):.1f} after. Python {found['python']} built"
         f" {optimised} profile-guided optimisation, SQLite {found['sqlite']}, {found['wrk']}; {packages}."
     )

@@ -53,7 +53,7 @@ def main() -> int:
         sys.stderr.write(NO_WRK)
         return 2
     console = Console(stderr=True)
-    found = conditions()
+    found = {"command": _command(given), **conditions()}
     if given.seconds and found["load_before"] > BUSY_LOAD:
         console.print(f"[yellow]The machine is busy (load {found['load_before']:.1f}): these numbers will not hold.")
     try:
@@ -70,6 +70,12 @@ def main() -> int:
         out.print(sentences(found), highlight=False)
         out.print(f"Written: {given.out}.json, {given.out}.md")
     return 1 if failures else 0
+
+
+def _command(given: argparse.Namespace) -> str:
+    """What has to be given for the same run."""
+    parts = [] if given.parts == list(PARTS) else [f"PARTS={','.join(given.parts)}"]
+    return " ".join(["make bench", *parts, *([] if given.seconds == SECONDS else [f"SECONDS={given.seconds}"])])
 
 
 def _run(given: argparse.Namespace, console: Console) -> tuple[list[report.Section], dict[str, str]]:

@@ -71,6 +71,17 @@ def test_the_commands_of_the_backup_do_what_is_said(place: Path) -> None:
     assert (place / "restored" / "vallum.db").exists()
 
 
+def test_every_command_that_leaves_an_entry_is_named() -> None:
+    """By its whole name, or by the group of which each command that changes something leaves one."""
+    (named,) = re.findall(r"\*\*Every command that changes something\*\* \((.*?)\)", AUDIT, re.DOTALL)
+    told = set(re.findall(r"`([a-z ]+)`", " ".join(named.split())))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src" / "vallum" / "cli").glob("*.py")]
+    deeds = {words for source in sources for words in re.findall(r'Deed\(f?"([a-z ]+)', source)}
+    groups = {words.strip() for words in deeds if words.endswith(" ")}
+    assert groups == {"user", "key", "client", "keys"}
+    assert told == groups | {words for words in deeds if not words.endswith(" ")} | {"restore", "audit prune"}
+
+
 def test_every_fault_is_explained() -> None:
     """By the words of the program."""
     assert dict(ROW.findall(AUDIT)) == KINDS

@@ -14,6 +14,7 @@ from tests.unit.serve.served import ROOT, Said, command
 from vallum import API
 from vallum.authorise.checks import check
 from vallum.crypto import api_key
+from vallum.declare.plan import OAUTH_PLAN
 from vallum.refusals import REASONS
 from vallum.testing import Client, create_database
 
@@ -68,6 +69,22 @@ def test_a_client_is_told_what_the_page_shows(place: Path) -> None:
         field, _, value = line.partition(": ")
         assert answer.headers[field] == value
     assert told == json.loads(block("json"))
+
+
+def test_the_plans_that_nobody_declares_are_those_of_the_table() -> None:
+    """To the number."""
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (\S+) \| (\S+) \| (\S+) \|$", PAGE, re.MULTILINE)
+    plans = {**API("Empty", roles=["r"]).plans, "oauth": OAUTH_PLAN}
+
+    def shown(units: int | None) -> str:
+        return "–" if units is None else f"{units:,}"
+
+    assert rows == [
+        (name, f"{plans[name].burst.count}/s", shown(plans[name].hour), shown(plans[name].day))
+        for name in ("default", "anonymous", "oauth")
+    ]
+    assert all(plans[name].burst.seconds == 1 for name, *_ in rows)
+    assert set(plans) == {name for name, *_ in rows}
 
 
 def test_the_codes_are_those_of_the_table() -> None:

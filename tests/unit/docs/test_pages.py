@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import shutil
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from tests.pages import DOCS, Terminal, assert_said, blocks, commands
-from tests.unit.serve.served import command
+from tests.unit.serve.served import ROOT, command
 
-from vallum import defaults
+from vallum import defaults, refusals
 from vallum.cli import COMMANDS
 from vallum.crypto import signing_key
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.keyfile import write_secret
-from vallum.refusals import REASONS
+from vallum.refusals import REASONS, Reason
 from vallum.serve.keyring import SECRET_BYTES, cursor_secret
 from vallum.serve.metrics import STAGES
 from vallum.serve.settings import Settings, load
@@ -153,12 +154,39 @@ def test_every_command_that_is_named_exists() -> None:
                 assert f"## vallum {name} " in commands or f"## vallum {name}\n" in commands, (page.name, name, second)
 
 
-def test_the_table_of_the_stages_is_that_of_the_refusals() -> None:
-    """Each status that a stage refuses with, and no other."""
+RAISES = {
+    "edge": ["edge/*"],
+    "authenticate": ["authenticate/*"],
+    "throttle": ["throttle/*", "store/nonces", "store/memory", "serve/shared_nonces", "serve/high_water"],
+    "authorise": ["authorise/*"],
+    "validate": ["validate/*"],
+    "execute": ["execute/*", "oauth/*", "docs/*", "store/sqlite*", "store/postgres*", "store/turns"],
+    "respond": [],
+}
+"""Stage → the files whose refusals it raises."""
+RAISES_TOO = {"validate": {429}, "respond": {500}}
+"""`throttle.stage.charge`, of the rows of a bulk; `pipeline`, for whatever a stage fails with."""
+
+
+def raised(pattern: str) -> set[int]:
+    """The statuses of the reasons that these files use."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src" / "vallum").glob(f"{pattern}.py")]
+    assert trees, pattern
+    names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return {reason.status for name, reason in vars(refusals).items() if isinstance(reason, Reason) and name in names}
+
+
+def test_the_table_of_the_stages_is_what_they_raise() -> None:
+    """Each status that a stage refuses with, and no other; whatever refuses belongs to one of them."""
     rows = re.findall(r"^\| (\w+) \| [^|]+ \| ([\d, ]+) \|$", (DOCS / "concepts.md").read_text(), re.MULTILINE)
     told = {stage: {int(status) for status in statuses.split(", ")} for stage, statuses in rows}
     assert set(told) == set(STAGES)
-    assert told == {stage: {r.status for r in REASONS.values() if r.stage == stage} for stage in STAGES}
+    found = {stage: set[int]().union(*map(raised, patterns)) for stage, patterns in RAISES.items()}
+    assert told == {stage: statuses | RAISES_TOO.get(stage, set()) for stage, statuses in found.items()}
+    package = ROOT / "src" / "vallum"
+    raising = {path for path in package.rglob("*.py") if "raise Refusal(" in path.read_text(encoding="utf-8")}
+    known = {path for patterns in RAISES.values() for pattern in patterns for path in package.glob(f"{pattern}.py")}
+    assert raising - known == {package / "pipeline.py"}
 
 
 def test_every_page_is_in_the_index() -> None:
