@@ -81,7 +81,11 @@ def teacher(page: Page, requests: list[Request]) -> None:
     status, listed = executed(opened(page, "students", "list_students"))
     assert (status, {row["classroom_id"] for row in listed["items"]}) == ("200", {17})
     picture(page, "4-list")
-    assert executed(filled(opened(page, "students", "read_students"), id="401"))[0] == "200"
+    read = filled(opened(page, "students", "read_students"), id="401")
+    assert executed(read)[0] == "200"
+    read.locator("tr[data-param-name='include'] select").select_option("classroom")  # has a tag of its own
+    status, row = executed(read)
+    assert (status, row["classroom"]["id"]) == ("200", 17)
     change = filled(opened(page, "students", "change_students"), id="401")
     sent = []
     for note in ("seen in the reference", "and again"):

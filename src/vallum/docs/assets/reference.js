@@ -180,7 +180,9 @@
   function incoming(response) {
     const { etag, location: made, date } = response.headers ?? {};
     if (date) ahead = Date.parse(date) - Date.now();
-    if (etag) tags.set(new URL(made ?? response.url, location.origin).pathname, etag);
+    const shown = new URL(made ?? response.url, location.origin);
+    // With related rows it is the tag of all of them, and If-Match asks for that of the row alone.
+    if (etag && !shown.searchParams.has("include")) tags.set(shown.pathname, etag);
     return response;
   }
 
