@@ -33,6 +33,14 @@ def test_every_refusal_has_its_page(client: As) -> None:
         assert OUTSIDE.search(answer.text) is None
 
 
+def test_a_page_says_what_a_repetition_takes(client: As) -> None:
+    """A write that was refused after its nonce was claimed is 409 with the same one; forms of OAuth have none."""
+    stranger, again = client(None), "takes a new timestamp and a new nonce each time"
+    for reason in REASONS.values():
+        page = stranger.get(f"/problems/{reason.code}").text
+        assert (again in page) is (reason.stage != "oauth"), reason.code
+
+
 def test_the_policy_lets_the_page_have_its_own_style_and_nothing_else(client: As) -> None:
     """The hash in the Content-Security-Policy is that of the bytes between the tags; no script is named at all."""
     for path in ("/problems", "/problems/not_found"):
