@@ -196,7 +196,7 @@ def _remove(route: Route, method: str, writer: Writer) -> Json:
     resource, _ = _access(route, method, writer)
     return {
         "summary": f"Remove one of {resource.name}",
-        "description": _described("Rows that refer to it stay, and then it stays, too.", route, method),
+        "description": _described(rows.of_others(resource), route, method),
         "responses": {"204": _nothing(writer, "It is gone.")},
     }
 

@@ -11,6 +11,7 @@ from sqlalchemy import types
 from vallum import defaults
 from vallum.authorise.inclusions import Inclusion
 from vallum.authorise.rights import Access, Rights
+from vallum.declare.model import acting_on
 from vallum.declare.policy import READ
 from vallum.declare.resource import Field, Resource
 from vallum.declare.route import Verb
@@ -170,3 +171,12 @@ def _key(field: Field) -> Json:
     if isinstance(field.type, types.String) and not isinstance(field.type, types.Enum):
         return key_text(field.type.length)
     return as_text(field, choices_of(field))
+
+
+def of_others(resource: Resource) -> str:
+    """What becomes of rows that refer to one that is removed; which ones these are is not every caller's to know."""
+    if resource.soft_delete is not None:
+        return "Rows that refer to it stay."
+    if acting_on(resource.table):
+        return "Rows that depend on it go along, or lose their reference; where others refer to it, it stays (409)."
+    return "Where other rows refer to it, it stays (409)."

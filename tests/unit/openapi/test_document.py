@@ -118,6 +118,19 @@ def names(value: object) -> set[str]:
     return set(re.findall(r'(?<=["`-])\w+(?=["`\[])', json.dumps(value)))
 
 
+@pytest.mark.parametrize(
+    ("api", "role", "path", "words"),
+    [
+        (school, "registrar", "/students/{id}", "Rows that depend on it go along"),
+        (school, "registrar", "/enrolments/{course_id},{student_id}", "Where other rows refer to it, it stays (409)."),
+        (small, "writer", "/books/{id}", "Rows that refer to it stay."),
+    ],
+)
+def test_a_removal_says_what_becomes_of_rows_that_refer_to_it(api: API, role: str, path: str, words: str) -> None:
+    """They go along, keep it, or stay behind one that is only marked."""
+    assert words in of(api, role)["paths"][path]["delete"]["description"]
+
+
 def test_a_field_that_some_rows_hide_may_be_null() -> None:
     """A teacher sees the own salary only; a column that may be NULL stays so for who sees every row."""
     teacher, head = (Reader(of(school, role)).schema("Teacher")["properties"] for role in ("teacher", "head"))
