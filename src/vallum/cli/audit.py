@@ -162,7 +162,7 @@ def prune(
 
 
 @commands.command()
-def key(data: Data = None, app: App = None) -> None:
+def key(data: Data = None, app: App = None, as_json: AsJson = False) -> None:  # noqa: ARG001  # it is JSON anyway
     """Print the public keys (a JWK set) that verify checkpoints, for whoever verifies elsewhere."""
     settings = settings_of(data=data, app=app)
     show({"keys": keys.public_jwks(settings.data / KEYS_FOLDER)})

@@ -18,8 +18,9 @@ HEAD: Final = """\
 Made by `python -m vallum.cli.commands_doc docs/commands.md` from the commands themselves.
 
 Exit codes: 0 done; 1 refused, or a check failed; 2 the command was not understood. With `--json` a command answers in
-JSON, and a refusal is `{"error": {"identifier": …, "place": …, "mend": …}}` on standard error. `--data`, `--app` and every
-setting come from a flag, a `VALLUM_…` variable or `vallum.toml` ([settings](settings.md)). A secret is never an argument.
+JSON, and a refusal is `{"error": {"identifier": …, "place": …, "mend": …}}` on standard error (`serve` has all of them
+beside it, as `errors`). `--data`, `--app` and every setting come from a flag, a `VALLUM_…` variable or `vallum.toml`
+([settings](settings.md)). A secret is never an argument.
 """
 COMMON: Final = {"--json", "--data", "--app", "--help"}
 """Said once above, instead of with each command."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -67,7 +68,8 @@ def _stop_at(findings: list[Finding], *, as_json: bool) -> None:
         for f in findings:
             sys.stderr.write(f"{f.severity}: {f.identifier} ({f.place})\n  {f.message} {f.mend}\n")
     elif errors:
-        show({"refused": [{"identifier": f.identifier, "place": f.place, "mend": f.mend} for f in errors]})
+        parts = [{"identifier": f.identifier, "place": f.place, "mend": f.mend} for f in errors]
+        sys.stderr.write(json.dumps({"error": parts[0], "errors": parts}, ensure_ascii=False) + "\n")
     if errors:
         raise typer.Exit(1)
 

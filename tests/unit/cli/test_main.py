@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.serve.served import command
+from typer.main import get_command
 
-from vallum.cli import COMMANDS, told
+from vallum.cli import COMMANDS, program, told
 from vallum.crypto.errors import BadKey
 
 
@@ -85,20 +88,27 @@ def test_commands_take_their_settings_from_the_file(place: Path, arguments: list
     assert said.code == 0, said.err
 
 
+def options() -> dict[str, set[str]]:
+    """Of every command that does something, by its words."""
+
+    def each(path: str, one: Any) -> Iterator[tuple[str, set[str]]]:
+        parts = getattr(one, "commands", {})
+        for name, part in parts.items():
+            yield from each(f"{path} {name}", part)
+        if not parts:
+            yield path, {option for parameter in one.params for option in parameter.opts}
+
+    return dict(each("vallum", get_command(program([]))))
+
+
+def test_every_command_answers_in_json() -> None:
+    """When it is asked to, whatever it does."""
+    assert [path for path, taken in options().items() if "--json" not in taken] == []
+
+
 def test_secrets_are_no_arguments() -> None:
     """No command has an option that takes a password, a key or a secret."""
-    import typer
-    from typer.main import get_command
-
-    from vallum.cli import program
-
-    def options(command: object) -> set[str]:
-        own = {option for parameter in command.params for option in parameter.opts}  # type: ignore[attr-defined]
-        return own.union(*(options(part) for part in getattr(command, "commands", {}).values()))
-
-    app = program([])
-    assert isinstance(app, typer.Typer)
     words = ("password", "secret", "key", "token")
-    takes = {option for option in options(get_command(app)) if any(word in option for word in words)}
+    takes = {option for taken in options().values() for option in taken if any(word in option for word in words)}
     assert takes == {"--password-stdin", "--no-password", "--public-key"}  # a file of it
     assert "vallum.cli.token" in sys.modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,16 @@ def test_a_secret_under_another_master_key_is_told_before_a_worker_starts(run: R
 
 
 def test_a_refusal_can_be_read_by_programs(run: Run) -> None:
-    """Every error at once."""
-    refused = run("serve", "--json").json()["refused"]
-    assert [error["identifier"] for error in refused] == ["public-url-missing", "tls-missing", "development-data"]
+    """The first as every command tells it, on standard error; and every error at once."""
+    said = run("serve", "--json")
+    told = json.loads(said.err)
+    assert (said.code, said.out, told["error"]) == (1, "", told["errors"][0])
+    assert [error["identifier"] for error in told["errors"]] == [
+        "public-url-missing",
+        "tls-missing",
+        "development-data",
+    ]
+    assert set(told["error"]) == {"identifier", "place", "mend"}
 
 
 def test_it_announces_itself_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
