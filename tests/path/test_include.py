@@ -251,9 +251,12 @@ def test_itself_and_round_in_circles(client: As) -> None:
 
 
 def test_fields_choose_among_the_row_s_own(client: As) -> None:
-    """What is included stays; a relation is not a field."""
-    found = got(client("hal").get("/pupils/1?fields=name&include=room"))
+    """What is included stays, and the entity tag is of all of it; a relation is not a field."""
+    part, whole = (client("hal").get(f"/pupils/1?{fields}include=room") for fields in ("fields=name&", ""))
+    found = got(part)
     assert list(found) == ["name", "room"]
+    assert found == {name: got(whole)[name] for name in found}
+    assert part.headers["etag"] == whole.headers["etag"] != client("hal").get("/pupils/1?fields=name").headers["etag"]
     (first, *_) = got(client("hal").get("/pupils?fields=name&include=room&limit=1"))["items"]
     assert first == found
     assert refused(client("hal").get("/pupils?fields=room")) == [("#query/fields", "unknown_field")]

@@ -13,7 +13,7 @@ no JSON text holds:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, final
 
 from vallum import defaults
@@ -70,6 +70,16 @@ def select_rows(view: View, source: Part, condition: Part, limit: Part | None = 
     )
 
 
+def select_apart(view: View, chosen: Collection[str], source: Part, condition: Part) -> Sql:
+    """`SELECT own, x0, chosen, included`: the JSON of a row of its own members, of some of them, and the text of what is
+    included, as it stands behind either, a comma in front.
+    """
+    columns: list[Part] = [_own(view), f"{view.alias}.x0", _own(view, chosen), sql("''", _members(view))]
+    return sql(
+        "SELECT ", joined(", ", columns), " FROM (", _select_fields(view, source, condition, None), f") {view.alias}"
+    )
+
+
 def _select_fields(view: View, source: Part, condition: Part, limit: Part | None) -> Sql:
     """`SELECT f0, …, c0, …, mask, x0, …`: what the JSON of these rows is made of."""
     resource, access, dialect = view.resource, view.access, view.dialect
@@ -97,17 +107,26 @@ def _needed(each: Included) -> tuple[str, ...]:
 
 def _json(view: View) -> Sql:
     """The row's own members, then what is included."""
-    own = masked_json(view.resource, view.access, view.names, view.alias, view.dialect)
+    own = _own(view)
     if not view.included:
         return sql(own)
-    name = WIDE if any(_is_wide(each) for each in view.included) else "vallum_o"
     # PostgreSQL writes a subquery into each place that names it.
-    opened = f"left({name}.j, -1)" if view.dialect == "postgresql" else f"substr({name}.j, 1, length({name}.j) - 1)"
-    parts: list[Part] = [f"(SELECT {opened} FROM (SELECT {own} AS j) {name})"]
+    opened = "left(vallum_o.j, -1)" if view.dialect == "postgresql" else "substr(vallum_o.j, 1, length(vallum_o.j) - 1)"
+    return sql(f"(SELECT {opened} FROM (SELECT {own} AS j) vallum_o)", _members(view), " || '}'")
+
+
+def _own(view: View, chosen: Collection[str] | None = None) -> str:
+    return masked_json(view.resource, view.access, view.names, view.alias, view.dialect, chosen)
+
+
+def _members(view: View) -> Sql:
+    """` || ` in front of each member that is included."""
+    parts: list[Part] = []
     for index, each in enumerate(view.included):
         comma = "," if index or view.names else ""
-        parts += [f" || '{comma}\"{each.inclusion.relation.name}\":' || ", _member(view, each)]
-    return sql(*parts, " || '}'")
+        wide = f" /* {WIDE} */" if _is_wide(each) else ""
+        parts += [f" || '{comma}\"{each.inclusion.relation.name}\":'{wide} || ", _member(view, each)]
+    return sql(*parts)
 
 
 def _member(view: View, each: Included) -> Sql:

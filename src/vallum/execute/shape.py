@@ -6,7 +6,7 @@ cannot differ in what they show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import types
@@ -89,10 +89,19 @@ def row_json(resource: Resource, names: Sequence[str], dialect: DialectName) -> 
     return _object(resource, pairs, dialect)
 
 
-def masked_json(resource: Resource, access: Access, names: Sequence[str], alias: str, dialect: DialectName) -> str:
-    """The JSON of a row of a subquery that carries the fields as `f0`, `f1`, … and the mask."""
+def masked_json(
+    resource: Resource,
+    access: Access,
+    names: Sequence[str],
+    alias: str,
+    dialect: DialectName,
+    chosen: Collection[str] | None = None,
+) -> str:
+    """The JSON of a row of a subquery that carries the fields as `f0`, `f1`, … and the mask; of `chosen` ones, or of all."""
     members = []
     for index, name in enumerate(names):
+        if chosen is not None and name not in chosen:
+            continue
         type_ = resource.fields[name].type
         value = json_value(type_, f"{alias}.f{index}", dialect)
         if name not in access.certain:

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, TypeAlias, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
-from vallum.crypto.digest import etag128
 from vallum.declare.dialect import DialectName
 from vallum.declare.document import Document
 from vallum.execute import at_once, bulk, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, same_epoch
-from vallum.execute.item import item_shape, item_statement, item_values
+from vallum.execute.item import PLAIN, ItemShape, item_shape, item_statement, item_values, shown_of
 from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.once import Result, once, result_of
 from vallum.execute.page import page_of, shape_of, values_of
@@ -55,7 +54,7 @@ class Listed(NamedTuple):
 
 @final
 class Found(NamedTuple):
-    """One row, and its entity tag over everything that the caller may read."""
+    """One row, as far as it is asked for, and its entity tag over everything that the caller may read."""
 
     intent: ItemIntent
     json: str
@@ -204,19 +203,20 @@ def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) 
 
 
 async def _item(intent: ItemIntent, execution: Execution) -> Found:
-    prepared = execution.plans.get((intent.access, item_shape(intent)), _item_statement, intent, execution)
+    shape = item_shape(intent)
+    prepared = execution.plans.get((intent.access, shape), _item_statement, intent, shape, execution)
     rows = await execution.database.read(prepared.bind(item_values(intent, execution.dialect)))
     same_epoch(intent.authorised.metered.identified, rows[0][1])
     if len(rows) == 1:
         raise Refusal(NOT_FOUND)
-    return Found(intent, rows[1][0], etag128(rows[1][0].encode()))
+    return Found(intent, *shown_of(rows[1]))
 
 
-def _item_statement(intent: ItemIntent, execution: Execution) -> Prepared:
-    """Build an item's statement. With what is included, it is paid for like that of a list."""
-    if intent.included:
+def _item_statement(intent: ItemIntent, shape: ItemShape, execution: Execution) -> Prepared:
+    """Build an item's statement. With what is included, or chosen, it is paid for like that of a list."""
+    if shape is not PLAIN:
         execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
-    return item_statement(intent.resource, intent.access, execution.dialect, intent.included, intent.after is not None)
+    return item_statement(intent.resource, intent.access, execution.dialect, shape, intent.included)
 
 
 async def _written(

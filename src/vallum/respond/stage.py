@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from vallum.authenticate.stage import Identified
 from vallum.authorise.stage import Authorised
@@ -120,8 +120,7 @@ def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, l
         caller = intent.authorised.metered.identified.principal.id
         text = response.cursors.make(outcome.more, context_of(caller, request.path, intent.query))
         cursor = f'"{text}"'.encode()
-        kept = [f"{p}&" for p in request.query.split("&") if p and not p.startswith("after=")] if request.query else ()
-        target = f"{response.public_url}{request.path}?{''.join(kept)}after={text}"
+        target = f"{response.public_url}{request.path}?{_others(request.query)}after={text}"
         headers.append((b"link", f'<{target}>; rel="next"'.encode()))
     count = b"" if outcome.total is None else _counted(outcome.total)
     rows = ",".join(outcome.rows)
@@ -129,6 +128,11 @@ def _page(outcome: Listed, request: Request, response: Response) -> tuple[int, l
         rows = with_links(rows, outcome.intent.included, outcome.intent.authorised, response.cursors)
     body = b"".join((b'{"items":[', rows.encode(), b'],"next":', cursor, count, b"}"))
     return 200, headers, body
+
+
+def _others(query: str) -> str:
+    """The parameters as they were sent, without the cursor. A name may have been sent in escapes (RFC 3986 §6.2.2.2)."""
+    return "".join([f"{p}&" for p in query.split("&") if p and unquote(p.partition("=")[0]) != "after"])
 
 
 def _counted(total: Total) -> bytes:
@@ -144,10 +148,6 @@ def _row(outcome: Found, response: Response) -> tuple[int, list[Header], bytes]:
     text = outcome.json
     if intent.included:
         text = with_links(text, intent.included, intent.authorised, response.cursors)
-    if intent.fields is not None:
-        row = json.loads(text)
-        kept = {*intent.fields, *(each.inclusion.relation.name for each in intent.included)}
-        text = json.dumps({k: v for k, v in row.items() if k in kept}, ensure_ascii=False, separators=(",", ":"))
     return 200, [*response.fixed.json, tag], text.encode()
 
 
