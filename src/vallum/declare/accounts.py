@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from vallum.declare.app import API
 
 AttributeValue = int | str | bool
+INTEGERS: Final = range(-(2**63), 2**63)
+"""Numbers that a column can be compared with (PostgreSQL's bigint, SQLite's INTEGER)."""
+UNSTORED: Final = re.compile("[\0\ud800-\udfff]")
+"""Characters that PostgreSQL's text does not have."""
 RESERVED: Final = "vallum:"
 """How no account's name begins: the audit names by it what no account did."""
 
@@ -53,6 +58,15 @@ class Accounts:
         return account
 
 
+def held(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Those that a store can compare with a column. The others, stored by whatever means, count as not given."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if (not UNSTORED.search(value) if isinstance(value, str) else value in INTEGERS)
+    }
+
+
 def checked_account(api: API, account: Account) -> Account:
     """The account, if every word of it is declared on the API.
 
@@ -78,4 +92,7 @@ def checked_account(api: API, account: Account) -> Account:
             )
         if type(value) is not api.attributes[key]:
             raise DeclarationError("account-attribute", place, f"{key!r} must be {api.attributes[key].__name__}.")
+    if held(account.attributes) != account.attributes:
+        mend = "A number has at most 64 bits, a text neither NUL nor lone surrogates."
+        raise DeclarationError("account-attribute", place, mend)
     return account

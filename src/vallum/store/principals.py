@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal
 
-from vallum.declare.accounts import Account, AttributeValue
+from vallum.declare.accounts import Account, AttributeValue, held
 from vallum.declare.dialect import DialectName
 from vallum.store.errors import StoreError
 from vallum.store.ports import Principal, Row, Script, Statement, Violation
@@ -77,7 +77,7 @@ def load(name: str, dialect: DialectName, token_id: str = "") -> Statement:
 def principal(row: Row) -> Principal:
     """From a row of :func:`load`; the credential is not known here."""
     name, roles, attributes, plan, epoch_, tokens_from = row
-    return Principal(name, frozenset(json.loads(roles)), json.loads(attributes), plan, epoch_, tokens_from)
+    return Principal(name, frozenset(json.loads(roles)), held(json.loads(attributes)), plan, epoch_, tokens_from)
 
 
 def epoch(name: str, dialect: DialectName) -> Statement:

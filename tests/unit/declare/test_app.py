@@ -138,6 +138,10 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("account-attribute", lambda: new().accounts.add("a", attributes={"shop": 1})),
     ("account-attribute", lambda: new().accounts.add("a", attributes={"branch": "1"})),
     ("account-attribute", lambda: new().accounts.add("a", attributes={"branch": True})),
+    ("account-attribute", lambda: new().accounts.add("a", attributes={"branch": 2**63})),
+    ("account-attribute", lambda: new().accounts.add("a", attributes={"branch": -(2**63) - 1})),
+    ("account-attribute", lambda: new(attributes={"x": str}).accounts.add("a", attributes={"x": "a\0"})),
+    ("account-attribute", lambda: new(attributes={"x": str}).accounts.add("a", attributes={"x": "\udcff"})),
 ]
 
 
@@ -276,6 +280,12 @@ def test_accounts_are_kept_by_name() -> None:
     assert api.accounts.declared == {
         "clerk-1": Account("clerk-1", frozenset({"clerk", "reader"}), {"branch": 4}, "default")
     }
+
+
+def test_an_attribute_may_have_64_bits() -> None:
+    """As the widest column has them."""
+    for number in (2**63 - 1, -(2**63)):
+        assert new().accounts.add("a", attributes={"branch": number}).attributes == {"branch": number}
 
 
 def test_functions_stay_themselves_and_hooks_are_kept() -> None:

@@ -1,0 +1,98 @@
+"""Attributes that a column cannot hold: they are equal to nothing, and no request of such an account fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import BigInteger, Numeric, SmallInteger
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from tests import stores
+from vallum import API, CREATE, READ, allow, deny, me
+
+
+class Base(DeclarativeBase):
+    """The tables of these tests."""
+
+
+class Pupil(Base):
+    """Compared with the caller in each width."""
+
+    __tablename__ = "pupils"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    school: Mapped[int] = mapped_column(index=True)
+    level: Mapped[int] = mapped_column(SmallInteger)
+    number: Mapped[int] = mapped_column(BigInteger)
+    score: Mapped[int] = mapped_column(Numeric(10, 2))
+
+
+class Desk(Base):
+    """Of the caller's school, whoever makes it."""
+
+    __tablename__ = "desks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    school: Mapped[int] = mapped_column(index=True)
+
+
+ROLES = ("school", "level", "number", "score", "above", "barred")
+api = API("Test", roles=ROLES, attributes={"n": int})
+api.resource(
+    Pupil,
+    allow("school", READ, where=Pupil.school == me.attr["n"]),
+    allow("level", READ, where=Pupil.level == me.attr["n"]),
+    allow("number", READ, where=Pupil.number == me.attr["n"]),
+    allow("score", READ, where=Pupil.score == me.attr["n"]),
+    allow("above", READ, where=Pupil.school.between(1, me.attr["n"])),
+    allow("barred", READ),
+    deny("barred", READ, where=Pupil.school < me.attr["n"]),
+)
+api.resource(
+    Desk,
+    allow(ROLES, READ | CREATE, where=Desk.school == me.attr["n"], fields=["id"]),
+    allow(ROLES, CREATE, fields=["id"], set={Desk.school: me.attr["n"]}),
+    path="/desks",
+)
+for role in ROLES:
+    api.accounts.add(role, roles=[role], attributes={"n": 1})
+
+
+def seed(db: Session) -> None:
+    """One pupil."""
+    db.add(Pupil(id=1, school=1, level=1, number=1, score=1))
+
+
+@pytest.fixture(scope="module")
+def made(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("beyond") / "data"
+    stores.create(api, data, seed, store=store)
+    return data
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    return stores.copied(made, tmp_path / "data")
+
+
+def give(data: Path, number: int) -> None:
+    """As another program, or an earlier version, may have stored it."""
+    text = json.dumps({"n": number})
+    stores.rows(data, "UPDATE vallum_principal SET attributes = ?, epoch = epoch + 1 RETURNING 1", text)
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 99999999999, 2**63 - 1, 2**63, -(2**63) - 1, 10**40])
+def test_an_attribute_that_a_column_cannot_hold_matches_nothing(data: Path, number: int) -> None:
+    """Whichever column it stands beside; what is compared by size still is, within 64 bits; nothing is a 500."""
+    give(data, number)
+    for role in ROLES:
+        with stores.client(api, role, data) as client:
+            answer = client.get("/pupils")
+            seen = [pupil["id"] for pupil in answer.json().get("items", [])]
+            expected = {"above": 1 < number < 2**63, "barred": -(2**63) <= number <= 1}.get(role, False)
+            assert seen == [1] * expected, role
+            assert answer.status_code == (200 if -(2**63) <= number < 2**63 or role == "barred" else 403)
+            assert client.get("/pupils/1").status_code in ((200,) if expected else (403, 404))
+            assert client.post("/desks", json={"id": 1}).status_code in (201, 403, 409, 422)
