@@ -15,18 +15,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, final
 
 from sqlalchemy import Column, ForeignKeyConstraint, types
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from vallum.authorise.rights import Access
 from vallum.declare.app import API
 from vallum.declare.policy import Operation
-from vallum.declare.resource import Field, Reference, Resource
+from vallum.declare.resource import Reference, Resource
 from vallum.execute.references import endangered, resource_of
 from vallum.execute.shape import holds, shown, visible
+from vallum.row_security.column_defaults import comparable, default_of
 from vallum.row_security.rules import everybody
-from vallum.row_security.words import AFTER, BEFORE, NEW, literal, own, text_of, view_of
-from vallum.store.codec import to_driver
-from vallum.store.sql import Sql, cast, quoted
+from vallum.row_security.words import AFTER, BEFORE, NEW, own, text_of, view_of
+from vallum.store.sql import Sql, quoted
 
 OLD: Final = "vallum_before"
 MASK: Final = "vallum_mask"
@@ -131,12 +130,13 @@ class Policies:
 
     def _defaults(self, resource: Resource, access: Access, mask: str) -> Iterator[str]:
         for name, field in resource.fields.items():
-            if field.column is None or field.column.computed is not None or _server_made(resource, field):
+            default = default_of(resource, field)
+            if field.column is None or field.column.computed is not None or default is None:
                 continue
             granted = _granted_or_written(access, name, mask)
             if granted != "TRUE":
-                value = f"{NEW}.{_name(field.column)}"
-                yield _any([granted, f"{_comparable(field.column, value)} IS NOT DISTINCT FROM {_default(field)}"])
+                value = comparable(field.column, f"{NEW}.{_name(field.column)}")
+                yield _any([granted, f"{value} IS NOT DISTINCT FROM {default}"])
 
     def _points(self, resource: Resource, reference: Reference, unless: Collection[str]) -> str:
         """Whether a reference points to nothing or to a readable row; one that is as it was is not asked."""
@@ -179,8 +179,9 @@ def _kept(resource: Resource, access: Access, mask: str) -> Iterator[str]:
         if column.computed is not None or (name is not None and name in access.certain):
             continue
         values = (f"{row}.{_name(column)}" for row in (OLD, NEW))
-        # What the model leaves out may be of a type that has no equality.
-        old, new = (_comparable(column, value) if name else f"{value}::TEXT" for value in values)
+        # JSON, and what the model leaves out, may be of a type that has no equality.
+        bare = name is not None and not isinstance(column.type, types.JSON)
+        old, new = (value if bare else f"{value}::TEXT" for value in values)
         same = f"{old} IS NOT DISTINCT FROM {new}"
         yield same if name not in access.granted else _any([shown(access, str(name), mask), same])
 
@@ -193,30 +194,6 @@ def _granted_or_written(access: Access, name: str, mask: str) -> str:
     ways = [shown(access, name, mask)] if name in access.granted else []
     ways += [f"({mask} & {writing}) != 0"] if writing else []
     return _any(ways) if ways else NOTHING
-
-
-def _server_made(resource: Resource, field: Field) -> bool:
-    """Whether the value cannot be foreseen: the tenant (its rule says what it is), the database's and Python's own."""
-    column = field.column
-    default = None if column is None else column.default
-    made = default is not None and not isinstance(default, ScalarElementColumnDefault)
-    at_random = field.generated and default is None
-    return made or at_random or (resource.tenant is not None and field.name == resource.tenant[0])
-
-
-def _default(field: Field) -> str:
-    """The constant that a column has when nobody gives it a value."""
-    default = None if field.column is None else field.column.default
-    if not isinstance(default, ScalarElementColumnDefault):
-        return "NULL"
-    convert = to_driver(field, "postgresql")
-    value = default.arg if convert is None else convert(default.arg)
-    return literal(value) + ("::TEXT" if isinstance(field.type, types.JSON) else cast(field.type, "postgresql"))
-
-
-def _comparable(column: Column[Any], text: str) -> str:
-    """JSON has no equality of its own."""
-    return f"({text})::TEXT" if isinstance(column.type, types.JSON) else text
 
 
 def _granted(access: Access | None, resource: Resource) -> list[str]:
