@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import true
+from sqlalchemy import bindparam, true
 from tests.general.models import Tag, Task
 
 from vallum import API, READ, Rule, allow, me
@@ -34,6 +34,13 @@ def test_rules_with_the_same_condition_unite(dialect: DialectName) -> None:
 
 
 @pytest.mark.parametrize("dialect", STORES)
+def test_the_name_of_a_constant_makes_no_other_condition(dialect: DialectName) -> None:
+    """What is compared is what it stands for."""
+    rules = [allow("a", READ, where=Task.effort == bindparam(name, 1), fields=[name]) for name in ("id", "title")]
+    assert reading(dialect, *rules).plain
+
+
+@pytest.mark.parametrize("dialect", STORES)
 def test_conditions_that_one_store_writes_alike_stay_two(dialect: DialectName) -> None:
     """SQLite has `hidden = 1` for both, PostgreSQL has two texts; what may be sorted by is the same on each."""
     rules = [allow("a", READ, where=Tag.hidden, fields=["id"]), allow("a", READ, where=Tag.hidden == true())]
@@ -54,4 +61,5 @@ def test_a_rule_without_a_condition_makes_narrower_ones_superfluous(dialect: Dia
     """Unless they grant a field that it does not."""
     free = allow("a", READ, fields=["id", "title"])
     assert reading(dialect, free, allow("a", READ, where=Task.effort == 1, fields=["id"])).plain
+    assert reading(dialect, free, allow("a", READ, where=Task.effort == 1, fields=["id", "title"])).plain
     assert len(reading(dialect, free, allow("a", READ, where=Task.effort == 1, fields=["due"])).grants) == 2
