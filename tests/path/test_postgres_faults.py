@@ -241,12 +241,16 @@ DYING = """CREATE FUNCTION dies() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"""
 AT_COMMIT = """CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON parcels DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.word = 'new') EXECUTE FUNCTION dies()"""
+LATER = """CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NEW; END $$"""
+NOT_BEFORE = "CREATE TRIGGER later BEFORE INSERT ON parcels FOR EACH ROW EXECUTE FUNCTION later()"
+"""Vallum has such triggers speak with their statement."""
 
 
 def test_a_backend_that_is_killed_in_the_commit(carl: Client, data: Path) -> None:
     """Nobody knows what became of it: refused, not repeated. Here it was not made, and the same request makes it."""
-    stores.rows(data, DYING)
-    stores.rows(data, AT_COMMIT)
+    for line in (DYING, AT_COMMIT, LATER, NOT_BEFORE):
+        stores.rows(data, line)
     once = {"idempotency-key": "once"}
     assert is_busy(carl.post("/parcels", json={"word": "new"}, headers=once))
     assert is_busy(carl.post("/parcels", json={"word": "new"}))

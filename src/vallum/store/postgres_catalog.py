@@ -28,6 +28,20 @@ _OPAQUE: Final = Statement(
     """,
     (),
 )
+# Of several constraints of one name in one schema the statement means all.
+DEFER: Final = """
+    SELECT 'SET CONSTRAINTS ' || string_agg(format('%I.%I', schema, name), ', ') || ' DEFERRED' FROM (
+      SELECT n.nspname AS schema, k.conname AS name FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
+      WHERE has_schema_privilege(n.oid, 'USAGE')
+      GROUP BY n.nspname, k.conname HAVING bool_or(k.condeferred) AND bool_and(k.condeferrable)
+    ) AS deferred
+    """
+"""The statement that gives constraints back what they are declared to be (`INITIALLY DEFERRED`); NULL when there are none."""
+
+
+async def has_deferred(read: Read) -> bool:
+    """Whether there are constraints that wait for the commit. Asked at start, as the others."""
+    return (await read(Statement(DEFER, ())))[0][0] is not None
 
 
 async def opaque_names(read: Read) -> frozenset[str]:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, Final, TypeVar, final
 
 from vallum.store.ports import Row, Script, Statement, WithSession
+from vallum.store.postgres_catalog import DEFER
 from vallum.store.postgres_connection import begins_anew, is_lost
 from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.postgres_pool import Lent, Pool
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_AT_ONCE: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 _SOUND: Final = "SELECT 1; "
 """An error where the author's code has passed over one: a COMMIT alone would silently be none."""
 _RESET: Final = (
@@ -38,14 +40,20 @@ class Transactions:
     2. None is settled before its commit is on the server's disk.
     3. One that PostgreSQL chose as the loser of a deadlock, or whose connection is lost before its commit, is made anew
        (:class:`Again`). Lost in the commit itself, nobody knows: the caller is told to come again.
+    4. A constraint that waits for the commit is checked with each statement, so that the script hears of it; those of a
+       handler at its end.
+
+    Attributes:
+        deferred: whether there may be such constraints.
     """
 
     def __init__(self, pool: Pool, threads: Executor, limits: PostgresLimits) -> None:
         self._pool = pool
         self._threads = threads
         self._limits = limits
+        self.deferred = True
         # One round trip; the session's own setting is that of reads.
-        self._begin = f"BEGIN; SET LOCAL statement_timeout = {round(limits.write_seconds * 1000)}"
+        self._begin = f"BEGIN; {_AT_ONCE}; SET LOCAL statement_timeout = {round(limits.write_seconds * 1000)}"
 
     async def run(self, make: Callable[[], Script[T]]) -> T:
         """Run the script once.
@@ -55,7 +63,7 @@ class Transactions:
             Refusal: what the script raised, QUERY_TIMEOUT, BUSY.
         """
         lent = await self._pool.acquire(self._limits.write_seconds)
-        running = _Running(lent, self._threads, self._limits)
+        running = _Running(lent, self._threads, self._limits, deferred=self.deferred)
         try:
             await running.control(self._begin)
             outcome = await running.drive(make())
@@ -115,12 +123,13 @@ class _Running:
         abandoned: a thread may still hold its Session.
     """
 
-    __slots__ = ("_failed", "_lent", "_limits", "_threads", "_with_session", "abandoned", "lost")
+    __slots__ = ("_deferred", "_failed", "_lent", "_limits", "_threads", "_with_session", "abandoned", "lost")
 
-    def __init__(self, lent: Lent, threads: Executor, limits: PostgresLimits) -> None:
+    def __init__(self, lent: Lent, threads: Executor, limits: PostgresLimits, *, deferred: bool) -> None:
         self._lent = lent
         self._threads = threads
         self._limits = limits
+        self._deferred = deferred
         self._failed = False
         self._with_session = False
         self.lost = False
@@ -165,8 +174,17 @@ class _Running:
         if isinstance(request, Statement):
             return await connection.fetch(request.text, *request.arguments)
         self._with_session = True
+        defer = await connection.fetchval(DEFER) if self._deferred else None
+        if defer is None:
+            return await self._handled(request)
+        await connection.execute(defer)
+        result = await self._handled(request)
+        await connection.execute(_AT_ONCE)
+        return result
+
+    async def _handled(self, request: WithSession) -> Any:
         if self._lent.sessions is None:
-            self._lent.sessions = Sessions(connection)
+            self._lent.sessions = Sessions(self._lent.connection)
         self.abandoned = True
         try:
             result = await self._lent.sessions.run(request.work, self._threads, self._limits.write_seconds)
