@@ -285,6 +285,13 @@ IDEMPOTENCY_RIGHTS_CHANGED: Final = Reason(
     "execute",
     "The request was carried out, and this caller's rights have changed since: its answer is not shown again.",
 )
+PARTLY_DONE: Final = Reason(
+    "partly_done",
+    409,
+    "Partly carried out",
+    "execute",
+    "The request was ended before its answer; what it had written by then stays. Look what is there before you repeat it.",
+)
 BUSY: Final = Reason("busy", 503, "Busy", "execute", "The service cannot take more work at the moment.")
 QUERY_TIMEOUT: Final = Reason(
     "query_timeout", 503, "Query took too long", "execute", "The query was stopped because it ran too long."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
@@ -14,15 +14,18 @@ from vallum.authorise.rights import Access
 from vallum.declare.resource import Resource
 from vallum.declare.route import Handler, Route
 from vallum.execute.call import Call
-from vallum.execute.frame import Frame
+from vallum.execute.frame import Frame, Moved
 from vallum.execute.once import Result
 from vallum.execute.returned import settled, shown
 from vallum.execute.rows import check_epoch, locate
 from vallum.execute.session import Ledger, key_text
 from vallum.execute.violations import refusal_in_handler
-from vallum.refusals import FORBIDDEN, NOT_FOUND, Refusal
+from vallum.refusals import BUSY, FORBIDDEN, NOT_FOUND, PARTLY_DONE, QUERY_TIMEOUT, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Script, Violation, WithSession
 from vallum.validate.models import Models
+
+REPEATABLE: Final = frozenset({BUSY, QUERY_TIMEOUT, REQUEST_TIMEOUT})
+"""Reasons that say that nothing was done."""
 
 
 def act(
@@ -69,9 +72,28 @@ def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call
 
 
 def answer(frame: Frame, result: Any) -> Script[Result]:
-    """Show what an async handler returned."""
-    yield from check_epoch(frame)
+    """Show what an async handler returned. All is done by now: to a caller that has changed since, nothing is shown."""
+    try:
+        yield from check_epoch(frame)
+    except Moved:
+        return Result(None)
     return (yield from shown(frame, settled(frame, result)))
+
+
+def unfinished(error: Moved | Refusal | TimeoutError, *, done: bool) -> Refusal:
+    """What a client is told of an async handler that was ended.
+
+    Args:
+        done: something of it is written, or may be: nothing may invite to repeat it.
+    """
+    refusal = (
+        error
+        if isinstance(error, Refusal)
+        else Refusal(REQUEST_TIMEOUT)
+        if isinstance(error, TimeoutError)
+        else Refusal(BUSY, retry_after_seconds=1)
+    )
+    return Refusal(PARTLY_DONE) if done and refusal.reason in REPEATABLE else refusal
 
 
 def _called(

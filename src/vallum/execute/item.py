@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
+from vallum import defaults
 from vallum.authorise.inclusions import Included, names_of
 from vallum.authorise.rights import Access
 from vallum.crypto.digest import etag128
@@ -20,6 +21,7 @@ from vallum.execute.order import AFTER
 from vallum.execute.shape import epoch_sql, key_condition, ordered, row_select, table_of, visible
 from vallum.store.ports import Row
 from vallum.store.sql import Prepared, all_of, render, sql
+from vallum.throttle.stage import Meter
 from vallum.validate.stage import ItemIntent
 
 
@@ -57,6 +59,13 @@ def item_values(intent: ItemIntent, dialect: DialectName) -> Values:
     if intent.after is not None:
         values.update({f"{AFTER}{index}": value for index, value in enumerate(intent.after)})
     return values
+
+
+def row_statement(intent: ItemIntent, shape: ItemShape, meter: Meter, dialect: DialectName) -> Prepared:
+    """Build an item's statement. With what is included, or chosen, it is paid for like that of a list."""
+    if shape is not PLAIN:
+        meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
+    return item_statement(intent.resource, intent.access, dialect, shape, intent.included)
 
 
 def item_statement(

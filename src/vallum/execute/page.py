@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vallum import defaults
 from vallum.authorise.inclusions import names_of
+from vallum.declare.dialect import DialectName
 from vallum.execute.filters import FILTER
 from vallum.execute.frame import Values
-from vallum.execute.listing import ListShape
+from vallum.execute.listing import ListShape, list_statement
 from vallum.execute.order import AFTER
 from vallum.store.ports import Row
+from vallum.store.sql import Prepared
+from vallum.throttle.stage import Meter
 from vallum.validate.stage import ListIntent
 
 
@@ -26,6 +30,14 @@ def shape_of(intent: ListIntent) -> ListShape:
         query.count,
         include=names_of(included) if included else (),
     )
+
+
+def page_statement(intent: ListIntent, shape: ListShape, meter: Meter, dialect: DialectName) -> Prepared:
+    """Build a list's statement. One that only this query makes is paid for by its caller's burst."""
+    query = intent.query
+    if query.limit != defaults.PAGE_DEFAULT or query.fields is not None or shape.filters or shape.sort or shape.include:
+        meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
+    return list_statement(intent.resource, intent.access, shape, dialect, intent.included)
 
 
 def values_of(intent: ListIntent) -> Values:

@@ -15,16 +15,15 @@ from vallum.execute import at_once, bulk, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, same_epoch
-from vallum.execute.item import PLAIN, ItemShape, item_shape, item_statement, item_values, shown_of
-from vallum.execute.listing import ListShape, list_statement
+from vallum.execute.item import item_shape, item_values, row_statement, shown_of
+from vallum.execute.listing import ListShape
 from vallum.execute.once import Result, once, result_of
-from vallum.execute.page import page_of, shape_of, values_of
+from vallum.execute.page import page_of, page_statement, shape_of, values_of
 from vallum.execute.rows import key_parts, seen_of, unmoved
 from vallum.execute.service import service_call
 from vallum.execute.session import Ledger
-from vallum.refusals import BUSY, NOT_FOUND, REQUEST_TIMEOUT, Refusal
+from vallum.refusals import NOT_FOUND, Refusal
 from vallum.store.ports import Database, Principals, Row, Script, Statement, Violation
-from vallum.store.sql import Prepared
 from vallum.store.turns import Turns
 from vallum.throttle.stage import Meter
 from vallum.validate.idempotency import IdempotencyKey
@@ -170,7 +169,9 @@ async def check_current(identified: Identified, principals: Principals) -> None:
 
 async def _list(intent: ListIntent, execution: Execution) -> Listed:
     shape = shape_of(intent)
-    prepared = execution.plans.get((intent.access, shape), _list_statement, intent, shape, execution)
+    prepared = execution.plans.get(
+        (intent.access, shape), page_statement, intent, shape, execution.meter, execution.dialect
+    )
     values = values_of(intent)
     rows = await execution.database.read(prepared.bind(values))
     header = rows[0]
@@ -194,29 +195,16 @@ async def _total(intent: ListIntent, shape: ListShape, counted: int, values: Val
     return estimate_of(await execution.database.read(prepared.bind(values)))
 
 
-def _list_statement(intent: ListIntent, shape: ListShape, execution: Execution) -> Prepared:
-    """Build a list's statement. One that only this query makes is paid for by its caller's burst."""
-    query = intent.query
-    if query.limit != defaults.PAGE_DEFAULT or query.fields is not None or shape.filters or shape.sort or shape.include:
-        execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
-    return list_statement(intent.resource, intent.access, shape, execution.dialect, intent.included)
-
-
 async def _item(intent: ItemIntent, execution: Execution) -> Found:
     shape = item_shape(intent)
-    prepared = execution.plans.get((intent.access, shape), _item_statement, intent, shape, execution)
+    prepared = execution.plans.get(
+        (intent.access, shape), row_statement, intent, shape, execution.meter, execution.dialect
+    )
     rows = await execution.database.read(prepared.bind(item_values(intent, execution.dialect)))
     same_epoch(intent.authorised.metered.identified, rows[0][1])
     if len(rows) == 1:
         raise Refusal(NOT_FOUND)
     return Found(intent, *shown_of(rows[1]))
-
-
-def _item_statement(intent: ItemIntent, shape: ItemShape, execution: Execution) -> Prepared:
-    """Build an item's statement. With what is included, or chosen, it is paid for like that of a list."""
-    if shape is not PLAIN:
-        execution.meter.slow_down(intent.authorised.metered.identified, defaults.STATEMENT_COST)
-    return item_statement(intent.resource, intent.access, execution.dialect, shape, intent.included)
 
 
 async def _written(
@@ -284,15 +272,26 @@ async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -
         raise TypeError("start-up refuses an async action")
     await check_current(intent.authorised.metered.identified, execution.principals)
 
+    done: bool = False
+
     async def transact(work: Callable[[Call], Any]) -> Any:
-        return await database.write(lambda: handlers.transaction(frame, models, route, work))
+        nonlocal done
+        try:
+            found = await database.write(lambda: handlers.transaction(frame, models, route, work))
+        except asyncio.CancelledError:
+            done = True  # it may be
+            raise
+        done = True
+        return found
 
     call = Call(frame, models, transact, None, Ledger())
+    bound = asyncio.timeout(defaults.REQUEST_SECONDS)
     try:
-        async with asyncio.timeout(defaults.REQUEST_SECONDS):
+        async with bound:
             result = await handler.function(call, *(() if handler.body is None else (intent.body,)))
+        done = True
         return await database.write(lambda: handlers.answer(frame, result))
-    except Moved as error:
-        raise Refusal(BUSY, retry_after_seconds=1) from error
-    except TimeoutError as error:
-        raise Refusal(REQUEST_TIMEOUT) from error
+    except (Moved, Refusal, TimeoutError) as error:
+        if isinstance(error, TimeoutError) and not bound.expired():
+            raise  # the handler's own
+        raise handlers.unfinished(error, done=done) from None
