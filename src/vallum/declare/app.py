@@ -17,7 +17,7 @@ from vallum.declare.checks_finding import rule_place
 from vallum.declare.errors import DeclarationError
 from vallum.declare.freshness import Freshness, checked_freshness, checked_seconds
 from vallum.declare.model import fields_of, key_of, mapper_of, references_of, table_of
-from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost
+from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, checked_cost, checked_costs, checked_plans
 from vallum.declare.policy import ME_ATTRIBUTE, Rule
 from vallum.declare.relation import relations_of
 from vallum.declare.resource import Resource
@@ -75,7 +75,11 @@ class API:
         self.existing_tables = existing_tables
         self.roles = tuple(roles)
         self.attributes: Mapping[str, type] = dict(attributes or {})
-        self.plans: Mapping[str, Plan] = {"default": DEFAULT_PLAN, "anonymous": ANONYMOUS_PLAN, **(plans or {})}
+        self.plans: Mapping[str, Plan] = {
+            "default": DEFAULT_PLAN,
+            "anonymous": ANONYMOUS_PLAN,
+            **checked_plans(plans or {}),
+        }
         self.tenant = _tenant(tenant)
         self.cors = tuple(cors)
         self.fresh: Freshness = checked_freshness(fresh, "API")
@@ -147,7 +151,7 @@ class API:
             tenant=self.tenant,
             cascade=frozenset(table_of(mapper_of(child)).key for child in cascade),
             body=body,
-            cost={**OPERATION_COST, **{word: checked_cost(units) for word, units in (cost or {}).items()}},
+            cost={**OPERATION_COST, **checked_costs({} if cost is None else cost, where)},
             max_body_bytes=max_body_bytes,
             bulk=_bulk(bulk, where),
             fresh=self._freshness(fresh, where),
@@ -175,9 +179,10 @@ class API:
         if not NAME.fullmatch(name):
             raise DeclarationError("action-name", f"{model.__name__}.{name}", "Use lower case, digits, - and _.")
         word = None if fresh is None else checked_freshness(fresh, f"{model.__name__}.{name}")
+        units = checked_cost(cost, f"{model.__name__}.{name}")
 
         def register(function: Function) -> Function:
-            self._actions.append(Action(model, name, handler_of(function, body, rules), checked_cost(cost), word))
+            self._actions.append(Action(model, name, handler_of(function, body, rules), units, word))
             self._routes = None
             return function
 
@@ -194,10 +199,11 @@ class API:
         fresh: Freshness | None,
     ) -> Callable[[Function], Function]:
         word = self._freshness(fresh, f"{method} {path}")
+        units = checked_cost(cost, f"{method} {path}")
 
         def register(function: Function) -> Function:
             handler = handler_of(function, body, rules)
-            route = endpoint_route(method, path, handler, checked_cost(cost), max_body_bytes, word)
+            route = endpoint_route(method, path, handler, units, max_body_bytes, word)
             self._endpoints.append(route)
             self._routes = None
             return function
@@ -265,7 +271,7 @@ class API:
 
 
 def _bulk(rows: int, place: str) -> int:
-    if isinstance(rows, bool) or not 0 <= rows <= defaults.BULK_ROWS:
+    if type(rows) is not int or not 0 <= rows <= defaults.BULK_ROWS:
         raise DeclarationError("bulk-rows", place, f"Give bulk= a number of rows from 0 to {defaults.BULK_ROWS}.")
     return rows
 

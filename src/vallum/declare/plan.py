@@ -8,17 +8,20 @@ are data; `throttle` holds the arithmetic and a store holds the counters. Both s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final, NamedTuple, final
 from zoneinfo import ZoneInfo
 
 from vallum import defaults
+from vallum.declare.errors import DeclarationError
 
 UNIT_SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 RATE: Final = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 MAX_COUNT: Final = 999_999_999
 """Nine digits: far inside the fifteen of a structured field's Integer (RFC 9651 §3.3.1)."""
+COUNT: Final = f"Write a whole number from 1 to {MAX_COUNT:,}."
 
 
 @final
@@ -31,7 +34,7 @@ class Rate:
         seconds: the period, 1 (second), 60 (minute) or 3600 (hour).
 
     Raises:
-        ValueError: a number out of range.
+        DeclarationError: `plan-form`: a number out of range.
     """
 
     count: int
@@ -40,18 +43,18 @@ class Rate:
     def __post_init__(self) -> None:
         _counted("count of a rate", self.count)
         if type(self.seconds) is not int or self.seconds not in UNIT_SECONDS.values():
-            raise ValueError(f"period of a rate: {self.seconds!r} seconds; write 1, 60 or 3600")
+            raise _unplanned(f"period of a rate: {_told(self.seconds)} seconds", "Write 1, 60 or 3600.")
 
     @classmethod
     def parse(cls, text: str) -> Rate:
         """`"20/s"`, `"5/min"`, `"100/h"`: a positive integer, a slash, a unit; nothing else.
 
         Raises:
-            ValueError: another form.
+            DeclarationError: `plan-form`: another form.
         """
         match = RATE.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f'rate {text!r}: write a whole number per s, min or h, like "5/min"')
+            raise _unplanned(f"rate {_told(text)}", 'Write a whole number per s, min or h, like "5/min".')
         return cls(int(match[1]), UNIT_SECONDS[match[2]])
 
     def __str__(self) -> str:
@@ -64,7 +67,7 @@ class Reduced:
     """`after_quota=Reduced("5/min")`: past its quota a caller goes on slowly instead of stopping.
 
     Raises:
-        ValueError: not a rate.
+        DeclarationError: `plan-form`: not a rate.
     """
 
     rate: Rate
@@ -86,7 +89,7 @@ class Plan:
         zone: IANA time zone whose midnight begins a day; such a day may have 23 or 25 hours.
 
     Raises:
-        ValueError: a bad rate, number or zone, or limits that contradict one another.
+        DeclarationError: `plan-form`: a bad rate, number or zone, or limits that contradict one another.
     """
 
     burst: Rate
@@ -113,19 +116,18 @@ class Plan:
 
     def _check(self) -> None:
         if self.hour is not None and self.day is not None and self.day < self.hour:
-            raise ValueError(f"day={self.day} is below hour={self.hour}: that hour could never be used up")
+            raise _unplanned(
+                f"day={self.day} is below hour={self.hour}", "That hour could never be used up: raise the day."
+            )
         if self.after_quota is None:
             return
         if not isinstance(self.after_quota, Reduced):
-            # ValueError like all bad input of a plan: its caller catches one kind.
-            raise ValueError(  # noqa: TRY004
-                f'after_quota={self.after_quota!r}: write Reduced("5/min") or leave it out'
-            )
+            raise _unplanned(f"after_quota={_told(self.after_quota)}", 'Write Reduced("5/min"), or leave it out.')
         if self.hour is None and self.day is None:
-            raise ValueError("after_quota needs a quota to come after: give hour= or day=")
+            raise _unplanned("after_quota", "It needs a quota to come after: give hour= or day=.")
         slow, burst = self.after_quota.rate, self.burst
         if slow.count * burst.seconds > burst.count * slow.seconds:
-            raise ValueError(f"after_quota: {slow} is faster than the burst rate {burst}")
+            raise _unplanned(f"after_quota: {slow} is faster than the burst rate {burst}", "Make it as fast at most.")
 
 
 class Claim(NamedTuple):
@@ -148,20 +150,47 @@ class Claim(NamedTuple):
     violated: tuple[str, ...]
 
 
-def checked_cost(cost: int) -> int:
+def checked_plans(plans: Mapping[str, Plan]) -> Mapping[str, Plan]:
+    """Plans by name.
+
+    Raises:
+        DeclarationError: `plan-form`: something else.
+    """
+    if not isinstance(plans, Mapping):
+        raise _unplanned("plans", 'Write plans={"school": Plan(burst="20/s")}.')
+    for name, plan in plans.items():
+        if not isinstance(name, str) or not isinstance(plan, Plan):
+            raise _unplanned(f"plans, {_told(name)}", 'Write "name": Plan(burst="20/s").')
+    return plans
+
+
+def checked_cost(cost: int, place: str) -> int:
     """The cost of an action in units of its caller's budget.
 
     Raises:
-        ValueError: not an integer, or below 1: an action for nothing would have no limit at all.
+        DeclarationError: `cost-form`: not an integer, or below 1: an action for nothing would have no limit at all.
     """
-    return _counted("cost", cost)
+    if not _is_count(cost):
+        raise DeclarationError("cost-form", f"{place}, cost={_told(cost)}", COUNT)
+    return cost
+
+
+def checked_costs(costs: Mapping[str, int], place: str) -> dict[str, int]:
+    """The costs of a resource, by their words.
+
+    Raises:
+        DeclarationError: `cost-form`, as of `checked_cost`, or no mapping.
+    """
+    if not isinstance(costs, Mapping):
+        raise DeclarationError("cost-form", f"{place}, cost={_told(costs)}", 'Write cost={"list": 2}.')
+    return {word: checked_cost(units, f"{place}, {word}") for word, units in costs.items()}
 
 
 def zone_of(name: str) -> tzinfo:
     """The time zone of that IANA name. UTC needs no time zone database.
 
     Raises:
-        ValueError: no such zone on this system.
+        DeclarationError: `plan-form`: no such zone on this system.
     """
     if name == "UTC":
         return UTC
@@ -169,8 +198,8 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     # ZoneInfo lets through what its search met: no such key, a directory ("Europe"), a name that is no str.
     except (KeyError, OSError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f'zone {name!r} is not known here: write an IANA name like "Europe/Berlin" (package tzdata)'
+        raise _unplanned(
+            f"zone {_told(name)} is not known here", 'Write an IANA name like "Europe/Berlin" (package tzdata).'
         ) from error
 
 
@@ -179,10 +208,22 @@ def _rate(rate: Rate | str) -> Rate:
 
 
 def _counted(what: str, number: int) -> int:
-    # bool is an int to isinstance, and hour=True is a mistake.
-    if type(number) is not int or not 1 <= number <= MAX_COUNT:
-        raise ValueError(f"{what}: {number!r}; write a whole number from 1 to {MAX_COUNT:,}")
+    if not _is_count(number):
+        raise _unplanned(f"{what}: {_told(number)}", COUNT)
     return number
+
+
+def _is_count(number: object) -> bool:
+    # bool is an int to isinstance, and hour=True is a mistake.
+    return type(number) is int and 1 <= number <= MAX_COUNT
+
+
+def _unplanned(place: str, mend: str) -> DeclarationError:
+    return DeclarationError("plan-form", place, mend)
+
+
+def _told(value: object) -> str:
+    return f"{value!r:.60}"
 
 
 DEFAULT_PLAN: Final = Plan(defaults.PLAN_BURST, defaults.PLAN_HOUR, defaults.PLAN_DAY)

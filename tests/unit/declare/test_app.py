@@ -114,6 +114,11 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("role-name", lambda: new(roles=["ANYONE"])),
     ("attribute-type", lambda: new(attributes={"branch": float})),
     ("attribute-type", lambda: new(attributes={"the branch": int})),
+    ("plan-form", lambda: new(plans={"x": "20/s"})),
+    ("plan-form", lambda: new(plans={5: Plan()})),
+    ("plan-form", lambda: new(plans=["20/s"])),
+    ("cost-form", lambda: new().resource(Book, allow("clerk", READ), cost=2)),  # type: ignore[arg-type]  # the mistake
+    ("bulk-rows", lambda: new().resource(Book, allow("clerk", READ), bulk="10")),  # type: ignore[arg-type]
     ("tenant-value", lambda: new(tenant=("branch", 5))),
     ("tenant-value", lambda: new(tenant=("branch", me.id))),
     ("tenant-value", lambda: new(tenant=("branch", literal(5)))),
@@ -217,9 +222,11 @@ def test_a_key_that_no_path_can_name_gets_the_line_that_names_it(column: Column[
 @pytest.mark.parametrize("cost", [0, -1, True, 1.5], ids=repr)
 def test_everything_costs_something(cost: Any) -> None:
     """What costs nothing would have no limit."""
-    with pytest.raises(ValueError, match="cost"):
+    with pytest.raises(DeclarationError, match=r"^cost-form: POST /x, cost="):
         served().post("/x", allow("clerk"), cost=cost)(handler)
-    with pytest.raises(ValueError, match="cost"):
+    with pytest.raises(DeclarationError, match=r"^cost-form: Book.lend, cost="):
+        served().action(Book, "lend", allow("clerk"), cost=cost)(handler)
+    with pytest.raises(DeclarationError, match=r"^cost-form: /books, list, cost="):
         new().resource(Book, allow("clerk", READ), cost={"list": cost})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vallum import defaults
+from vallum.declare.errors import DeclarationError
 from vallum.declare.plan import ANONYMOUS_PLAN, DEFAULT_PLAN, Plan, Rate, Reduced, checked_cost, zone_of
 
 
@@ -27,14 +28,14 @@ def test_rate_is_read(text: str, count: int, seconds: int) -> None:
 )  # fmt: skip
 def test_rate_is_strict(text: str) -> None:
     """Nothing is guessed: any other form is an error that shows the right one."""
-    with pytest.raises(ValueError, match="write a whole number per s, min or h"):
+    with pytest.raises(DeclarationError, match=r"^plan-form: rate .*Write a whole number per s, min or h"):
         Rate.parse(text)
 
 
 @pytest.mark.parametrize("value", [None, 20, b"20/s", 1.5])
 def test_rate_takes_text_only(value: Any) -> None:
     """A number without its unit is not a rate."""
-    with pytest.raises(ValueError, match="write a whole number per s, min or h"):
+    with pytest.raises(DeclarationError, match=r"^plan-form: rate .*Write a whole number per s, min or h"):
         Plan(burst=value)
 
 
@@ -43,7 +44,7 @@ def test_rate_takes_text_only(value: Any) -> None:
 )
 def test_rate_built_directly_is_checked(count: Any, seconds: Any) -> None:
     """`Rate(…)` holds what `Rate.parse` would accept and nothing else."""
-    with pytest.raises(ValueError, match="of a rate"):
+    with pytest.raises(DeclarationError, match="of a rate"):
         Rate(count, seconds)
 
 
@@ -68,7 +69,7 @@ def test_plan_is_frozen() -> None:
 @pytest.mark.parametrize("window", ["hour", "day"])
 def test_quota_is_a_whole_number(window: str, number: Any) -> None:
     """A quota of nothing, a bool or a float is a mistake, and the message names the window."""
-    with pytest.raises(ValueError, match=rf"{window}: .*whole number from 1 to 999,999,999"):
+    with pytest.raises(DeclarationError, match=rf"^plan-form: {window}: .*whole number from 1 to 999,999,999"):
         Plan(**{window: number})
 
 
@@ -80,20 +81,20 @@ def test_quota_bounds_are_accepted() -> None:
 
 def test_day_below_hour_is_refused() -> None:
     """An hour that the day never lets a caller use up is a slip of the pen."""
-    with pytest.raises(ValueError, match="day=999 is below hour=1000"):
+    with pytest.raises(DeclarationError, match="day=999 is below hour=1000"):
         Plan(hour=1000, day=999)
 
 
 def test_reduced_needs_a_quota() -> None:
     """Without an hour or a day there is nothing to come after."""
-    with pytest.raises(ValueError, match="give hour= or day="):
+    with pytest.raises(DeclarationError, match="give hour= or day="):
         Plan(burst="20/s", after_quota=Reduced("5/min"))
 
 
 @pytest.mark.parametrize("rate", ["21/s", "1201/min", "72001/h"])
 def test_reduced_must_not_be_faster(rate: str) -> None:
     """Going on after the quota is never faster than going on before it."""
-    with pytest.raises(ValueError, match="faster than the burst rate 20/s"):
+    with pytest.raises(DeclarationError, match="faster than the burst rate 20/s"):
         Plan(burst="20/s", hour=100, after_quota=Reduced(rate))
 
 
@@ -106,7 +107,7 @@ def test_reduced_may_be_as_fast(rate: str) -> None:
 @pytest.mark.parametrize("value", ["5/min", Rate(5, 60), 5, False])
 def test_after_quota_takes_reduced_only(value: Any) -> None:
     """The name stands in the program: `after_quota=Reduced(…)`."""
-    with pytest.raises(ValueError, match=r'write Reduced\("5/min"\)'):
+    with pytest.raises(DeclarationError, match=r'Write Reduced\("5/min"\)'):
         Plan(hour=100, after_quota=value)
 
 
@@ -116,7 +117,7 @@ def test_after_quota_takes_reduced_only(value: Any) -> None:
 )
 def test_unknown_zone_is_refused(zone: Any) -> None:
     """A name that is no IANA time zone, a folder of them or a path is refused at once."""
-    with pytest.raises(ValueError, match="is not known here"):
+    with pytest.raises(DeclarationError, match="is not known here"):
         Plan(zone=zone)
 
 
@@ -128,21 +129,21 @@ def test_utc_needs_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("vallum.declare.plan.ZoneInfo", missing)
     assert zone_of("UTC").utcoffset(None) is not None
-    with pytest.raises(ValueError, match="package tzdata"):
+    with pytest.raises(DeclarationError, match="package tzdata"):
         zone_of("Europe/Berlin")
 
 
 @pytest.mark.parametrize("cost", [1, 2, 999_999_999])
 def test_cost_is_returned(cost: int) -> None:
     """A whole number from 1 on is a cost."""
-    assert checked_cost(cost) == cost
+    assert checked_cost(cost, "POST /x") == cost
 
 
 @pytest.mark.parametrize("cost", [0, -1, True, 1.0, "1", None, 10**9])
 def test_cost_is_at_least_one(cost: Any) -> None:
     """An action for nothing would have no limit, and a negative one would give budget back."""
-    with pytest.raises(ValueError, match="cost: "):
-        checked_cost(cost)
+    with pytest.raises(DeclarationError, match=r"^cost-form: POST /x, cost="):
+        checked_cost(cost, "POST /x")
 
 
 def test_default_plans() -> None:
