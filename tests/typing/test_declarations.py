@@ -145,7 +145,8 @@ def test_mistakes_in_a_declaration_are_seen() -> None:
     """Roles are named, plans are plans, bodies are types."""
     with pytest.raises(TypeError):
         API("School")  # type: ignore[call-arg]
-    API("School", roles=["head"], plans={"free": "5/min"})  # type: ignore[dict-item]
+    with pytest.raises(DeclarationError, match="plan-form"):
+        API("School", roles=["head"], plans={"free": "5/min"})  # type: ignore[dict-item]
     with pytest.raises(TypeError):
         new_api().put("/x", allow("head"))  # type: ignore[call-arg]
     with pytest.raises(DeclarationError, match="tenant-value"):
