@@ -45,6 +45,7 @@ SLOW: Final = ("tests/unit/authorise/test_matrix.py", "tests/property/test_diffe
 UNITS: Final = (
     *sorted({str(file.relative_to(ROOT)) for file in ROOT.glob("tests/unit/authorise/test_*.py")} - {*SLOW}),
     "tests/unit/declare/test_checks.py",
+    "tests/unit/store/test_sql.py",
     "tests/unit/store/test_sql_relations.py",
     "tests/unit/store/test_sql_text.py",
 )
