@@ -19,6 +19,7 @@ from vallum.row_security.role import (
     OUR_POLICIES,
     installed_for,
     known,
+    refuse_installed,
     refuse_reader,
     refuse_role,
     refuse_tables,
@@ -77,6 +78,7 @@ def apply(api: API, role: str) -> Callable[[], Script[int]]:
         whole = yield from with_partitions(names)
         yield from refuse_role(role, whole)
         yield from refuse_tables(whole)
+        yield from refuse_installed(role, whole)
         yield from remove()
         wanted = installation(api, role, (yield from views_among(names)))
         digests = _digests(wanted)
@@ -129,7 +131,7 @@ def _why(name: str, wanted: Mapping[str, str], kept: Mapping[str, tuple[str, str
     if name not in kept:
         return "it has no policies yet"
     if name not in wanted:
-        return "no resource serves it any more"
+        return "no resource serves it any more; `vallum rls remove` comes before `vallum rls apply`"
     if statements != wanted[name]:
         return "the rules have changed since `vallum rls apply`"
     return None if catalogue == present else "somebody else has changed its policies, grants or partitions"

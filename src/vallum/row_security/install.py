@@ -71,6 +71,9 @@ def _common(role: str) -> Iterator[str]:
     yield f"CREATE SCHEMA {SCHEMA}"
     yield f"COMMENT ON SCHEMA {SCHEMA} IS {quoted_text(json.dumps({'role': role}))}"
     yield from FUNCTIONS
+    # Who may call a function by default depends on the database (ALTER DEFAULT PRIVILEGES).
+    yield f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC"
+    yield f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {quoted(role, 'postgresql')}"
 
 
 def _views(resources: Iterable[Resource], tables: Mapping[str, list[str]], role: str) -> Iterator[str]:
@@ -97,6 +100,7 @@ def removal(tables: Iterable[str], role: str | None) -> Iterator[str]:
         yield f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"
         if role is not None:
             yield f"REVOKE ALL ON {name} FROM {quoted(role, 'postgresql')}"
+            yield _sequences_closed(name, quoted(role, "postgresql"))
     yield f"DROP SCHEMA {SCHEMA} CASCADE"
 
 
@@ -130,6 +134,7 @@ def _policies(policies: Policies, resource: Resource, name: str, role: str) -> I
 def _granted(policies: Policies, resource: Resource, name: str, role: str) -> Iterator[str]:
     """The commands and columns that some rule opens to somebody; what no rule names, no caller reads or writes."""
     yield f"REVOKE ALL ON {name} FROM {role}"
+    yield _sequences_closed(name, role)
     columns = {
         "SELECT": policies.readable(resource),
         "INSERT": policies.creatable(resource),
@@ -142,6 +147,16 @@ def _granted(policies: Policies, resource: Resource, name: str, role: str) -> It
         yield f"GRANT DELETE ON {name} TO {role}"
     if columns["INSERT"]:
         yield from _sequences(resource, role)
+
+
+def _sequences_closed(name: str, role: str) -> str:
+    owned = (
+        "SELECT d.objid::regclass::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
+        " WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass"
+        f" AND d.refobjid = to_regclass({quoted_text(name)})"
+    )
+    revoke = f"EXECUTE 'REVOKE ALL ON SEQUENCE ' || it || {quoted_text(f' FROM {role}')}"
+    return f"DO $vallum$ DECLARE it text; BEGIN FOR it IN {owned} LOOP {revoke}; END LOOP; END $vallum$"
 
 
 def _sequences(resource: Resource, role: str) -> Iterator[str]:

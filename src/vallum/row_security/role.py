@@ -49,6 +49,10 @@ SELECT t FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t) WHE
 _MEMBER: Final = """
 SELECT 1 FROM pg_roles r WHERE r.rolname = current_user AND NOT r.rolsuper AND pg_has_role($1::text, 'USAGE')
 """
+_ELSEWHERE: Final = """
+SELECT DISTINCT p.polrelid::regclass::text FROM pg_policy p WHERE p.polname = ANY ($2::text[])
+AND p.polrelid NOT IN (SELECT c.oid FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t)) ORDER BY 1
+"""
 _INSTALLED: Final = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1::text"
 
 
@@ -85,6 +89,26 @@ def refuse_tables(tables: list[str]) -> Script[None]:
             raise StoreError("rls-owner", table, "Only its owner can do that: connect as the owner.")
         if others or closed:
             raise StoreError("rls-policies", table, "It has row-level security of its own; take that away before.")
+
+
+def refuse_installed(role: str, tables: list[str]) -> Script[None]:
+    """Refuse to replace what is there for somebody else. A database has one installation, and whoever makes another one takes
+    the earlier away: that of another API, by mistake.
+
+    Raises:
+        StoreError: `rls-installed`.
+    """
+    earlier = yield from installed_for()
+    if earlier is not None and earlier != role:
+        mend = f"The policies in this database are for the role {earlier}: `vallum rls remove` takes them away."
+        raise StoreError("rls-installed", role, mend)
+    elsewhere = [name for (name,) in (yield Statement(_ELSEWHERE, [tables, OUR_POLICIES]))]
+    if elsewhere:
+        mend = (
+            f"Policies stand on {', '.join(elsewhere)}, which this API does not serve: another one does, or an earlier version."
+            " A database has those of one API. `vallum rls remove` takes them away."
+        )
+        raise StoreError("rls-installed", role, mend)
 
 
 def views_among(tables: list[str]) -> Script[frozenset[str]]:
