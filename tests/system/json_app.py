@@ -1,6 +1,6 @@
 """An application with one endpoint that takes any JSON, for suites that send it thousands of documents.
 
-Served by `vallum serve tests.system.json_app:api --dev`.
+Served by `vallum serve tests.system.json_app:api --dev`; tests/path/test_any_json.py sends it what the parser refuses.
 """
 
 from __future__ import annotations

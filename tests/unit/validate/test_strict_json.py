@@ -22,6 +22,11 @@ IN_REACH = defaults.JSON_LOCATE_BYTES
 TOO_FAR = f"after byte {IN_REACH}."
 
 
+def bytes_of(vector: dict[str, Any]) -> bytes:
+    """Its document."""
+    return bytes.fromhex(vector["hex"]) if "hex" in vector else vector["text"].encode()
+
+
 def refusal(data: bytes, **limits: int) -> Refusal:
     with pytest.raises(Refusal) as caught:
         parse(data, **limits)
@@ -50,8 +55,7 @@ def test_any_value_may_stand_at_the_top(document: bytes, value: Json) -> None:
 @pytest.mark.parametrize("vector", REFUSED, ids=lambda vector: vector["id"])
 def test_what_is_not_acceptable_is_refused_with_its_place(vector: dict[str, Any]) -> None:
     """Each class of fault is named, with the offset of its byte in the document."""
-    data = bytes.fromhex(vector["hex"]) if "hex" in vector else vector["text"].encode()
-    detail = refusal(data).detail
+    detail = refusal(bytes_of(vector)).detail
     if vector["byte"] is None:  # the place differs between versions of Python
         assert detail.startswith(f"{vector['fault']}, at byte ")
     else:
