@@ -6,6 +6,7 @@ from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+DAY_SECONDS: Final = 86_400
 
 # edge ---------------------------------------------------------------------------------
 MAX_TARGET_BYTES: Final = 8000

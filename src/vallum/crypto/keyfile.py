@@ -10,9 +10,7 @@ from pathlib import Path
 from vallum.crypto import random
 from vallum.crypto.errors import BadKey
 from vallum.defaults import MAX_SECRET_FILE_BYTES
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+from vallum.own_files import OTHERS, OTHERS_WRITE, sync_directory
 
 
 def write_secret(path: Path, secret: bytes, *, replace: bool = False) -> None:
@@ -39,7 +37,7 @@ def write_secret(path: Path, secret: bytes, *, replace: bool = False) -> None:
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
-    _sync_directory(path.parent)  # 4
+    sync_directory(path.parent)  # 4
 
 
 def read_secret(path: Path) -> bytes:
@@ -58,7 +56,7 @@ def read_secret(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise BadKey("secret_file_kind", f"{path} is not a regular file")
-        if status.st_mode & _OTHERS:
+        if status.st_mode & OTHERS:
             raise BadKey("secret_file_open", f"others may use {path}: chmod 600 {path}, and replace the secret")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(MAX_SECRET_FILE_BYTES + 1)
@@ -73,7 +71,7 @@ def _make_directory(directory: Path) -> None:
     missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
-    if directory.stat().st_mode & _OTHERS_WRITE:
+    if directory.stat().st_mode & OTHERS_WRITE:
         raise BadKey("secret_directory_open", f"others may write in {directory}: chmod 700 {directory}")
 
 
@@ -84,11 +82,3 @@ def _write_new(path: Path, secret: bytes) -> None:
         file.write(secret)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

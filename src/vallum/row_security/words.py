@@ -22,14 +22,12 @@ from vallum.declare.policy import NOW as NOW_NAME
 from vallum.declare.policy import TODAY as TODAY_NAME
 from vallum.row_security.identity import ID, NOW, ROLES, SCHEMA, TODAY, attribute
 from vallum.store.sql import Param, Sql, quoted
-from vallum.store.sql_dialects import PostgresMarking
+from vallum.store.sql_dialects import SUBQUERY, PostgresMarking
 
 NEW: Final = "vallum_new"
 """The alias of the row as a statement writes it, wherever a check needs it in a subquery."""
 KINDS: Final[Mapping[type, str]] = {int: "::BIGINT", bool: "::BOOLEAN", str: "::TEXT"}
 """Of attributes that are compared with something whose type does not say it."""
-SUBQUERY: Final = 2
-"""SELECTs around a FROM inside a condition; the first is the one that :func:`vallum.store.sql.condition` wraps it in."""
 
 
 def view_of(table: Table) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar, final
+from typing import TypeVar, final
 
 from vallum import defaults
 from vallum.audit import anchor, denials, keys
@@ -23,7 +23,6 @@ from vallum.store.ports import Database, Script, Violation
 
 T = TypeVar("T")
 
-DAY_SECONDS: Final = 86_400
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ class AuditSealer:
             log.info("audit checkpoint %s", text)
 
     async def _prune(self, now: float, days: int) -> None:
-        pruning = Pruning(now - days * DAY_SECONDS, SERVER, request_id())
+        pruning = Pruning(now - days * defaults.DAY_SECONDS, SERVER, request_id())
         dialect = self._database.dialect
         done: Pruned | None = Pruned(0, 0, 0)
         while done is not None and not self._stopping.is_set():

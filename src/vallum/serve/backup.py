@@ -19,13 +19,13 @@ from vallum.audit import keys
 from vallum.audit.fault import Report
 from vallum.audit.verify import verify
 from vallum.crypto.digest import hex256_of
+from vallum.own_files import sync_directory
 from vallum.serve.after_restore import LABEL
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.store import sqlite_copy
 from vallum.store.errors import StoreError
 from vallum.store.migrations import VERSION
 from vallum.store.sqlite import SqliteFile
-from vallum.store.sqlite_file import sync_directory
 
 FORMAT: Final = 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Table
 
@@ -16,6 +17,8 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import Kind
 from vallum.store.catalog import Relation, Verb
 from vallum.store.sql import quoted, table_sql
+
+WRITES: Final[tuple[tuple[Operation, Verb], ...]] = ((Operation.CREATE, "INSERT"), (Operation.UPDATE, "UPDATE"))
 
 
 def table_findings(api: API, relations: Mapping[Table, Relation | None], dialect: DialectName) -> list[Finding]:
@@ -57,12 +60,12 @@ def _verbs(resource: Resource, *, acts: bool) -> dict[Verb, frozenset[str]]:
     """What the statements do to the table: privilege → columns. An action locks its row, which is an UPDATE's right."""
     mapped = frozenset(f.column.name for f in resource.fields.values() if f.column is not None)
     found: dict[Verb, frozenset[str]] = {"SELECT": mapped}
-    for operation, verb in ((Operation.CREATE, "INSERT"), (Operation.UPDATE, "UPDATE")):
+    for operation, verb in WRITES:
         rules = [rule for rule in resource.rules_on(operation) if rule.effect == "allow"]
         names = {n for rule in rules for n in (*granted_fields(resource, rule, operation), *rule.set)}
         columns = (resource.fields[name].column for name in names)
         if rules:
-            found["INSERT" if verb == "INSERT" else "UPDATE"] = frozenset(c.name for c in columns if c is not None)
+            found[verb] = frozenset(c.name for c in columns if c is not None)
     if any(rule.effect == "allow" for rule in resource.rules_on(Operation.DELETE)):
         mark = None if resource.soft_delete is None else resource.fields[resource.soft_delete].column
         if mark is None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from vallum.audit import keys as audit_keys
 from vallum.declare.app import API
+from vallum.own_files import sync_directory
 from vallum.serve.database import command_database, dialect_of
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.keyring import cursor_secret, rotate
@@ -21,7 +22,7 @@ from vallum.store.ports import CommandDatabase, Script, WithSession
 from vallum.store.postgres_address import Address
 from vallum.store.sequences import go_on
 from vallum.store.sqlite import SqliteFile
-from vallum.store.sqlite_file import BESIDE, EXISTS, sync_directory
+from vallum.store.sqlite_file import BESIDE, EXISTS
 
 Seeder = Callable[[Session], Any]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from vallum import defaults
@@ -14,16 +13,14 @@ from vallum.declare.checks_finding import Finding, error, refuse, warning
 from vallum.declare.errors import DeclarationError
 from vallum.edge.host import allowed_hosts
 from vallum.edge.proxy import Proxy
+from vallum.own_files import OTHERS, OTHERS_WRITE
 from vallum.serve.database import address_of
 from vallum.serve.development import MARKER, is_marked
 from vallum.serve.errors import SettingsError
 from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.serve.master_key import read_master_key
 from vallum.serve.settings import FILE, Settings
-from vallum.serve.tls import DAY_SECONDS, TlsFiles, covers, read_files
-
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+from vallum.serve.tls import TlsFiles, covers, read_files
 
 
 def findings(settings: Settings, now: float) -> list[Finding]:
@@ -130,9 +127,12 @@ def _certificate(files: TlsFiles, settings: Settings, now: float) -> Iterator[Fi
         yield error("certificate-expired", place, "It has expired.", "Renew it.")
     elif now < facts.begins_at:
         yield error("certificate-not-yet", place, "It is not valid yet.", "Look at the clock of this machine.")
-    elif facts.ends_at - now < defaults.EXPIRY_WARNING_DAYS * DAY_SECONDS:
+    elif facts.ends_at - now < defaults.EXPIRY_WARNING_DAYS * defaults.DAY_SECONDS:
         yield warning(
-            "certificate-expiring", place, f"It ends in {(facts.ends_at - now) / DAY_SECONDS:.0f} days.", "Renew it."
+            "certificate-expiring",
+            place,
+            f"It ends in {(facts.ends_at - now) / defaults.DAY_SECONDS:.0f} days.",
+            "Renew it.",
         )
     host = urlsplit(settings.public_url).hostname
     if host and not covers(facts.names, host):

@@ -18,6 +18,7 @@ from typing import Any, Final, final
 
 from vallum.audit import keys
 from vallum.crypto.digest import hex256_of
+from vallum.own_files import sync_directory
 from vallum.serve.after_restore import LABEL, Ended, Wanted, end_everything
 from vallum.serve.alone import LOCK_FILE, alone
 from vallum.serve.backup import FORMAT, pieces
@@ -25,7 +26,6 @@ from vallum.serve.files import DATABASE_FILE, KEYS_FOLDER
 from vallum.store import sqlite_copy
 from vallum.store.errors import StoreError
 from vallum.store.sqlite import SqliteFile
-from vallum.store.sqlite_file import sync_directory
 
 WORK: Final = ".restoring"
 MAY_BE_THERE: Final = frozenset({LOCK_FILE, WORK, "lost+found"})

@@ -15,7 +15,6 @@ from vallum.crypto.keyfile import read_secret, write_secret
 from vallum.serve.files import KEYS_FOLDER
 
 AUTHORITY_FILE: Final = "dev-ca.pem"
-DAY_SECONDS: Final = 86_400
 MAX_CERTIFICATE_BYTES: Final = defaults.MAX_SECRET_FILE_BYTES
 
 
@@ -42,11 +41,11 @@ def development_files(data: Path, now: float) -> TlsFiles:
     keys = data / KEYS_FOLDER
     authority, authority_key = data / AUTHORITY_FILE, keys / "dev-ca.key"
     made = TlsFiles(keys / "dev-server.pem", keys / "dev-server.key")
-    if not _good(authority, authority_key, now + defaults.DEVELOPMENT_AUTHORITY_RENEW_DAYS * DAY_SECONDS):
+    if not _good(authority, authority_key, now + defaults.DEVELOPMENT_AUTHORITY_RENEW_DAYS * defaults.DAY_SECONDS):
         fresh = development_authority(now)
         write_secret(authority_key, fresh.private_key_pem, replace=True)
         write_secret(authority, fresh.certificate_pem, replace=True)
-    until = now + defaults.DEVELOPMENT_RENEW_DAYS * DAY_SECONDS
+    until = now + defaults.DEVELOPMENT_RENEW_DAYS * defaults.DAY_SECONDS
     if not _good(made.certificate, made.key, until) or not _issued(made.certificate, authority):
         server = server_certificate(read_secret(authority), read_secret(authority_key), now)
         write_secret(made.key, server.private_key_pem, replace=True)

@@ -13,7 +13,7 @@ from vallum.store.errors import StoreError
 from vallum.store.ports import Violation
 from vallum.store.postgres_address import Address
 from vallum.store.postgres_codecs import set_codecs
-from vallum.store.postgres_limits import PostgresLimits
+from vallum.store.postgres_limits import PostgresLimits, milliseconds
 
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14: the oldest that its project still mended when this was written (2026-11)."""
@@ -53,9 +53,9 @@ async def connect(address: Address, tls: ssl.SSLContext | Literal[False], limits
         max_cacheable_statement_size=0,
         server_settings={
             **_SETTINGS,
-            "statement_timeout": _milliseconds(limits.read_seconds),
+            "statement_timeout": f"{milliseconds(limits.read_seconds)}",
             # A process that was stopped in the middle of a transaction must not keep its locks.
-            "idle_in_transaction_session_timeout": _milliseconds(limits.write_seconds and 2 * limits.write_seconds),
+            "idle_in_transaction_session_timeout": f"{milliseconds(2 * limits.write_seconds)}",
         },
     )
     try:
@@ -80,10 +80,6 @@ def tls_of(address: Address) -> ssl.SSLContext | Literal[False]:
         return ssl.create_default_context(cafile=None if root is None else str(root))
     except OSError as error:
         raise StoreError("database-certificate", str(root), f"It cannot be read: {error.strerror}.") from None
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))
 
 
 # What errors mean --------------------------------------------------------------------------

@@ -23,3 +23,8 @@ class PostgresLimits:
     look_seconds: float = defaults.POSTGRES_LOOK_SECONDS
     statements: int = defaults.POSTGRES_STATEMENTS
     attempts: int = defaults.POSTGRES_ATTEMPTS
+
+
+def milliseconds(seconds: float) -> int:
+    """As the server's timeouts want it."""
+    return round(seconds * 1000)

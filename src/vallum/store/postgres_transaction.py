@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, final
 from vallum.store.ports import Row, Script, Statement, WithSession
 from vallum.store.postgres_catalog import DEFER
 from vallum.store.postgres_connection import begins_anew, is_lost
-from vallum.store.postgres_limits import PostgresLimits
+from vallum.store.postgres_limits import PostgresLimits, milliseconds
 from vallum.store.postgres_pool import Lent, Pool
 from vallum.store.postgres_session import OfHandler, Overdue, Sessions
 
@@ -53,7 +53,7 @@ class Transactions:
         self._limits = limits
         self.deferred = True
         # One round trip; the session's own setting is that of reads.
-        self._begin = f"BEGIN; {_AT_ONCE}; SET LOCAL statement_timeout = {round(limits.write_seconds * 1000)}"
+        self._begin = f"BEGIN; {_AT_ONCE}; SET LOCAL statement_timeout = {milliseconds(limits.write_seconds)}"
 
     async def run(self, make: Callable[[], Script[T]]) -> T:
         """Run the script once.

@@ -22,7 +22,9 @@ MARK: Final = "\x00"
 OWN_TABLE: Final[BindParameter[Any]] = BindParameter("vallum_own_table", None)
 """Stands among the parameters where a subquery of the rule reads the rule's own table."""
 SUBQUERY: Final = 2
-"""SELECTs around a FROM directly inside a rule. Further in, a relation that leads back to the table reads it rightly."""
+"""SELECTs around a FROM directly inside a rule; the first is the one that :func:`vallum.store.sql.condition` wraps it in.
+Further in, a relation that leads back to the table reads it rightly.
+"""
 
 
 class _Marking:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
+from vallum.own_files import OTHERS, OTHERS_WRITE, sync_directory
 from vallum.store.errors import StoreError
 
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 BESIDE: Final = ("-wal", "-shm")
 """SQLite makes these with the mode of the database; a file whose mode was mended later may have old ones."""
 EXISTS: Final = (
@@ -38,15 +36,6 @@ def make_file(path: Path) -> None:
         raise StoreError("database-exists", str(path), EXISTS) from None
     os.close(descriptor)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Bring the names in a directory to the disk: they outlive a power cut, as a commit does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_file(path: Path) -> None:

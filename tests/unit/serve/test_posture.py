@@ -9,11 +9,11 @@ import pytest
 
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.keyfile import write_secret
+from vallum.defaults import DAY_SECONDS
 from vallum.serve.development import mark
 from vallum.serve.errors import SettingsError
 from vallum.serve.posture import findings, refuse_unsafe
 from vallum.serve.settings import Settings, load
-from vallum.serve.tls import DAY_SECONDS
 
 ROOT = Path(__file__).parents[3]
 NOW = time.time()

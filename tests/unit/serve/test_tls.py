@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from vallum.crypto.certificate_file import check_issued_by, read_certificate
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.errors import BadKey
-from vallum.serve.tls import DAY_SECONDS, TlsFiles, covers, development_files, read_files
+from vallum.defaults import DAY_SECONDS
+from vallum.serve.tls import TlsFiles, covers, development_files, read_files
 
 NOW = time.time()
 
