@@ -35,6 +35,9 @@ EPOCH: Final = "epoch_then"
 TAGS: Final = "if_match"
 NOTHING: Final = Prepared("", ())
 """In place of a statement that there cannot be."""
+BEFORE: Final = "vallum_before"
+AFTER: Final = "vallum_after"
+"""The row before and after: parts of the statement, which may not be called like the table that is written."""
 NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
 """An identifier, quoted or not. Other quoted things look like one; they only make the statement fall back to the script."""
 
@@ -124,16 +127,17 @@ def _creation(
     after = _after(frame, resource, access)
     if not assignments or not _sees_all(frame, opaque, resource, access, after):
         return NOTHING
-    held = [f"(n.mask & {grant.bit}) != 0" for grant in writing(access.grants, names)]
+    mask = f"{AFTER}.mask"
+    held = [f"({mask} & {grant.bit}) != 0" for grant in writing(access.grants, names)]
     row = sql(
         f"INSERT INTO {table} (", ", ".join(column for column, _ in assignments), ") SELECT ",
         joined(", ", (value for _, value in assignments)), " WHERE ",
         all_of([*_epoch(frame), *_pointing(frame, resource, pointers)]), " RETURNING *",
     )  # fmt: skip
     statement = sql(
-        f"WITH {table} AS (", row, "), n (json, sees, key, mask) AS (", after, "), ",
-        "logged AS (", insert_select("n.key", None, _tag("n"), "n"), ") ",
-        "SELECT n.* FROM n WHERE ", _or_undone([holds(access, "n.mask"), *held, *_allowed(access, names, "n.mask")]),
+        f"WITH {table} AS (", row, f"), {AFTER} (json, sees, key, mask) AS (", after, "), ",
+        "vallum_logged AS (", insert_select(f"{AFTER}.key", None, _tag(AFTER), AFTER), ") ",
+        f"SELECT {AFTER}.* FROM {AFTER} WHERE ", _or_undone([holds(access, mask), *held, *_allowed(access, names, mask)]),
     )  # fmt: skip
     return render(statement, dialect)
 
@@ -156,14 +160,14 @@ def _change(
     terms = [*_may(frame, resource, access, names, any_=any_), *_pointing(frame, resource, pointers)]
     row = sql(
         f"UPDATE {table} SET ", joined(", ", (sql(f"{column} = ", value) for column, value in assignments)),
-        " FROM o WHERE ", all_of(terms), f" RETURNING {table}.*",
+        f" FROM {BEFORE} WHERE ", all_of(terms), f" RETURNING {table}.*",
     )  # fmt: skip
-    both = "(o.mask & n.mask)"  # one and the same rule holds before and after
+    both = f"({BEFORE}.mask & {AFTER}.mask)"  # one and the same rule holds before and after
     statement = sql(
-        "WITH o (json, sees, key, mask) AS (", before, f"), {table} AS (", row, "), ",
-        "n (json, sees, key, mask) AS (", after, "), ",
-        "logged AS (", insert_select("o.key", _tag("o"), _tag("n"), "o, n"), ") ",
-        "SELECT n.* FROM o, n WHERE ", _or_undone([holds(access, both), *_allowed(access, names, both)]),
+        f"WITH {BEFORE} (json, sees, key, mask) AS (", before, f"), {table} AS (", row, "), ",
+        f"{AFTER} (json, sees, key, mask) AS (", after, "), ",
+        "vallum_logged AS (", insert_select(f"{BEFORE}.key", _tag(BEFORE), _tag(AFTER), f"{BEFORE}, {AFTER}"), ") ",
+        f"SELECT {AFTER}.* FROM {BEFORE}, {AFTER} WHERE ", _or_undone([holds(access, both), *_allowed(access, names, both)]),
     )  # fmt: skip
     return render(statement, dialect)
 
@@ -177,11 +181,16 @@ def _removal(frame: Frame, opaque: frozenset[str], resource: Resource, access: A
     mark = soft_deletion(resource, dialect)
     if mark is None:
         terms += [sql("NOT EXISTS (", orphans(frame, resource, c), ")") for c in endangered(resource)]
-    doing = sql(f"DELETE FROM {table} USING o") if mark is None else sql(f"UPDATE {table} SET ", mark, " FROM o")
+    doing = (
+        sql(f"DELETE FROM {table} USING {BEFORE}")
+        if mark is None
+        else sql(f"UPDATE {table} SET ", mark, f" FROM {BEFORE}")
+    )
     statement = sql(
-        "WITH o (json, sees, key, mask) AS (", before, "), ",
-        "gone AS (", doing, " WHERE ", all_of(terms), " RETURNING 1), ",
-        "logged AS (", insert_select("o.key", _tag("o"), None, "o, gone"), ") SELECT 1 FROM gone",
+        f"WITH {BEFORE} (json, sees, key, mask) AS (", before, "), ",
+        "vallum_gone AS (", doing, " WHERE ", all_of(terms), " RETURNING 1), ",
+        "vallum_logged AS (", insert_select(f"{BEFORE}.key", _tag(BEFORE), None, f"{BEFORE}, vallum_gone"),
+        ") SELECT 1 FROM vallum_gone",
     )  # fmt: skip
     return render(statement, dialect)
 
@@ -203,8 +212,8 @@ def _after(frame: Frame, resource: Resource, access: Access) -> Sql:
 
 def _may(frame: Frame, resource: Resource, access: Access, names: Sequence[str], *, any_: bool) -> list[Part]:
     """The row is the one that is meant, it is not stale, and a rule on it allows the write of these fields."""
-    current = [] if any_ else [sql(_tag("o"), " = ANY(", Param(TAGS, None, None, "::text[]"), ")")]
-    allowed = [holds(access, "o.mask"), *_allowed(access, names, "o.mask")]
+    current = [] if any_ else [sql(_tag(BEFORE), " = ANY(", Param(TAGS, None, None, "::text[]"), ")")]
+    allowed = [holds(access, f"{BEFORE}.mask"), *_allowed(access, names, f"{BEFORE}.mask")]
     return [key_condition(resource, frame.dialect), *_epoch(frame), *current, *allowed]
 
 

@@ -44,8 +44,8 @@ def count_sql(resource: Resource, conditions: Sequence[Sql], asked: str | None, 
         return sql("NULL")
     whole = sql(f"FROM {table_of(resource, dialect)} WHERE ", any_of(conditions))
     if asked == ESTIMATED:
-        whole = sql("FROM (SELECT 1 ", whole, f" LIMIT {defaults.COUNT_EXACT_ROWS + 1}) few")
-    return sql("(SELECT CAST(counted.n AS TEXT) FROM (SELECT count(*) AS n ", whole, ") counted)")
+        whole = sql("FROM (SELECT 1 ", whole, f" LIMIT {defaults.COUNT_EXACT_ROWS + 1}) vallum_few")
+    return sql("(SELECT CAST(vallum_counted.n AS TEXT) FROM (SELECT count(*) AS n ", whole, ") vallum_counted)")
 
 
 def plan_statement(resource: Resource, access: Access, filters: Sequence[FilterShape]) -> Prepared:

@@ -170,9 +170,9 @@ def _page(view: View, each: Included) -> Sql:
         json_value(view.resource.fields[name].type, _column(view, name), dialect) for name in view.resource.key
     )
     return sql(
-        f"(SELECT '{{\"items\":[' || coalesce({collected}(w.j, ','), '') || '],\"next\":'"
+        f"(SELECT '{{\"items\":[' || coalesce({collected}(vallum_w.j, ','), '') || '],\"next\":'"
         f" || coalesce('{RECORD}{each.number}{UNIT}' || CAST({array}({key}) AS TEXT) || '{UNIT}'"
-        f" || max(w.x) || '{RECORD}', 'null') || '}}' FROM (", rows, ") w)",
+        f" || max(vallum_w.x) || '{RECORD}', 'null') || '}}' FROM (", rows, ") vallum_w)",
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def _ending_by_bytes(view: View, found: Sql, pages: Part) -> Sql:
     # In WHERE, so that no JSON is made of what is cut away, nor of what would be included in it.
     return sql(
         "SELECT ", _json(view), f" AS j, CASE WHEN {full} AND following IS NOT NULL OR (total + following) * ", pages,
-        beyond, f" THEN {view.alias}.x0 END AS x FROM (SELECT s.*, {numbers} FROM (", found, f") s) {view.alias}",
+        beyond, f" THEN {view.alias}.x0 END AS x FROM (SELECT vallum_s.*, {numbers} FROM (", found, f") vallum_s) {view.alias}",
         f" WHERE n <= {defaults.INCLUDE_LIMIT} AND (n = 1 OR total * ", pages, f" <= {defaults.PAGE_BYTES})",
     )  # fmt: skip
 
@@ -213,11 +213,11 @@ def _size(view: View) -> str:
     """Bytes of what is shown of a row, escapes aside: what is hidden has none, so that no page tells of it."""
     sizes = []
     for name in measured(view.resource, view.names):
-        value = f"s.f{view.names.index(name)}"
+        value = f"vallum_s.f{view.names.index(name)}"
         text = f"CAST({value} AS {'BLOB' if view.dialect == 'sqlite' else 'TEXT'})"
         size = f"length({text})" if view.dialect == "sqlite" else f"octet_length({text})"
         if name not in view.access.certain:
-            size = f"CASE WHEN {shown(view.access, name, f's.{MASK}')} THEN {size} END"
+            size = f"CASE WHEN {shown(view.access, name, f'vallum_s.{MASK}')} THEN {size} END"
         sizes.append(f"coalesce({size}, 0)")
     return " + ".join(sizes) or "0"
 

@@ -73,7 +73,7 @@ def list_statement(
         page = _cut(page, len(terms), dialect)
     count = count_sql(resource, conditions, shape.counted, dialect)
     header = sql("SELECT NULL, ", epoch_sql(), ", ", count, ", NULL" * len(terms))
-    return render(sql(header, " UNION ALL SELECT * FROM (", page, ") page"), dialect)
+    return render(sql(header, " UNION ALL SELECT * FROM (", page, ") vallum_page"), dialect)
 
 
 def _cut(page: Sql, terms: int, dialect: DialectName) -> Sql:

@@ -145,13 +145,13 @@ def row_select(
     inner.append(sql(access.mask(), f" AS {MASK}"))
     inner += [sql(column, f" AS x{index}") for index, column in enumerate(extra)]
     outer: list[Part] = [
-        masked_json(resource, access, names, "p", dialect),
-        *(f"p.x{index}" for index in range(len(extra))),
+        masked_json(resource, access, names, "vallum_row", dialect),
+        *(f"vallum_row.x{index}" for index in range(len(extra))),
     ]
     # OFFSET 0 keeps PostgreSQL from evaluating the mask once a column.
     return sql(
         "SELECT ", joined(", ", outer), " FROM (SELECT ", joined(", ", inner), " FROM ", source, " WHERE ", condition,
-        " LIMIT -1) p" if dialect == "sqlite" else " OFFSET 0) p",
+        " LIMIT -1) vallum_row" if dialect == "sqlite" else " OFFSET 0) vallum_row",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ A row in the page's top n is in the top n of each walk that holds it, so the uni
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.resource import Resource
@@ -14,6 +14,8 @@ from vallum.execute.order import Segment, Term, outer_order
 from vallum.execute.shape import field_sql, table_of
 from vallum.store.sql import Part, Sql, all_of, joined, sql
 
+KEYS: Final = "vallum_keys"
+"""The keys of the page's rows. Beside them stands a table, whose name may be any that does not begin like this one."""
 Select = Callable[[Part, Part, "Part | None"], Sql]
 """From source, condition with its order, and limit to a SELECT of what is shown of each row."""
 
@@ -59,22 +61,25 @@ def _keys(walks: Walks, condition: Sql, part: Segment) -> Sql:
     columns += [sql(t.value, f" AS o{i}") for i, t in enumerate(walks.terms)]
     return sql(
         "SELECT * FROM (SELECT ", joined(", ", columns), " FROM ", table_of(resource, dialect),
-        " WHERE ", _where(condition, part), " ORDER BY ", part.order, " LIMIT ", walks.limit, ") b",
+        " WHERE ", _where(condition, part), " ORDER BY ", part.order, " LIMIT ", walks.limit, ") vallum_walk",
     )  # fmt: skip
 
 
 def _united(walks: Walks, each: Sequence[Sql]) -> Sql:
     """The rows of the page from the walks' keys, in order, masked."""
     resource, dialect = walks.resource, walks.dialect
-    keys = ", ".join(f"u.k{i}" for i in range(len(resource.key)))
-    order = ", ".join(f"u.o{i}" for i in range(len(walks.terms)))
+    keys = ", ".join(f"vallum_top.k{i}" for i in range(len(resource.key)))
+    order = ", ".join(f"vallum_top.o{i}" for i in range(len(walks.terms)))
     top = sql(
-        f"SELECT {keys}, {order} FROM (", joined(" UNION ", each), ") u ORDER BY ",
-        outer_order(walks.terms, "u"), " LIMIT ", walks.limit,
+        f"SELECT {keys}, {order} FROM (", joined(" UNION ", each), ") vallum_top ORDER BY ",
+        outer_order(walks.terms, "vallum_top"), " LIMIT ", walks.limit,
     )  # fmt: skip
     on = joined(
         " AND ",
-        (sql(field_sql(resource, resource.fields[name], dialect), f" = k.k{i}") for i, name in enumerate(resource.key)),
+        (
+            sql(field_sql(resource, resource.fields[name], dialect), f" = {KEYS}.k{i}")
+            for i, name in enumerate(resource.key)
+        ),
     )
-    source = sql("(", top, ") k JOIN ", table_of(resource, dialect), " ON ", on)
-    return walks.select(source, sql("TRUE ORDER BY ", outer_order(walks.terms, "k")), None)
+    source = sql("(", top, f") {KEYS} JOIN ", table_of(resource, dialect), " ON ", on)
+    return walks.select(source, sql("TRUE ORDER BY ", outer_order(walks.terms, KEYS)), None)
