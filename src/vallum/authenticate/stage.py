@@ -26,6 +26,7 @@ from vallum.crypto.api_key import PREFIX
 from vallum.crypto.digest import cache_key
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
+from vallum.declare.parameters import CREDENTIAL_PARAMETERS
 from vallum.declare.route import open_to_anyone
 from vallum.edge.stage import Admitted
 from vallum.refusals import (
@@ -39,8 +40,8 @@ from vallum.refusals import (
 from vallum.request import Request
 from vallum.store.ports import Principal, Principals
 
-QUERY_CREDENTIALS: Final = ("access_token=", "api_key=", "apikey=", "token=", "x-api-key=", "authorization=")
-"""Ways in which clients put credentials into URLs (RFC 9700 §4.3.2 forbids it)."""
+QUERY_CREDENTIALS: Final = tuple(f"&{name}=" for name in CREDENTIAL_PARAMETERS)
+"""As they stand in a query that has another & before it."""
 NO_GUESS: Final = frozenset({"expired", "token_revoked", "principal_unknown", "api_key_expired", "api_key_revoked"})
 """Reasons of tokens that we did sign and of keys with the right secret: many clients behind one address may hold old ones, and none of them guesses."""
 KEY_FIELD: Final = b"x-api-key\n"
@@ -156,7 +157,7 @@ async def authenticate(admitted: Admitted, authenticator: Authenticator) -> Iden
     # 1. Where credentials may stand.
     if request.query:
         lowered = "&" + request.query.lower()
-        if any("&" + name in lowered for name in QUERY_CREDENTIALS):
+        if any(name in lowered for name in QUERY_CREDENTIALS):
             raise Refusal(CREDENTIAL_IN_QUERY)
     authorization, key = request.headers.get(b"authorization"), request.headers.get(b"x-api-key")
     if authorization is not None and key is not None:

@@ -27,6 +27,7 @@ from vallum.declare.routes import routes_of
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ATTRIBUTE_TYPES: Final = (int, str, bool)
+OWN_PLANS: Final = {"default": DEFAULT_PLAN, "anonymous": ANONYMOUS_PLAN}
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 # `count` is what a count adds to a list, `include` what each included relation adds to a list or item.
 OPERATION_COST: Final = {
@@ -75,11 +76,8 @@ class API:
         self.existing_tables = existing_tables
         self.roles = tuple(roles)
         self.attributes: Mapping[str, type] = dict(attributes or {})
-        self.plans: Mapping[str, Plan] = {
-            "default": DEFAULT_PLAN,
-            "anonymous": ANONYMOUS_PLAN,
-            **checked_plans(plans or {}),
-        }
+        _check_names(self.roles, self.attributes)
+        self.plans: Mapping[str, Plan] = {**OWN_PLANS, **checked_plans({} if plans is None else plans)}
         self.tenant = _tenant(tenant)
         self.cors = tuple(cors)
         self.fresh: Freshness = checked_freshness(fresh, "API")
@@ -92,14 +90,6 @@ class API:
         self.starters: list[Callable[..., Any]] = []
         self.stoppers: list[Callable[..., Any]] = []
         self.seeders: list[Callable[..., Any]] = []
-        for role in self.roles:
-            if not NAME.fullmatch(role):
-                raise DeclarationError("role-name", f"role {role!r}", "Use lower case, digits, - and _.")
-        for name, kind in self.attributes.items():
-            if not name.isidentifier() or kind not in ATTRIBUTE_TYPES:
-                raise DeclarationError(
-                    "attribute-type", f"attribute {name!r}", "Use an identifier with int, str or bool."
-                )
 
     def resource(  # noqa: PLR0913  # by name, and each has a default
         self,
@@ -133,8 +123,6 @@ class API:
         """
         mapper = mapper_of(model)
         where = path or f"/{table_of(mapper).name}"
-        for index, rule in enumerate(rules, 1):
-            check_attributes(rule.attributes, model, rule_place(where, index, rule))
         resource = Resource(
             model=model,
             table=table_of(mapper),
@@ -142,7 +130,7 @@ class API:
             path=where,
             fields=fields_of(mapper),
             key=key_of(mapper),
-            rules=rules,
+            rules=_own(rules, model, where),
             filters=names_of(filters, model, f"{where}, filters="),
             sorts=tuple(dict.fromkeys((*names_of(sorts, model, f"{where}, sorts="), *key_of(mapper)))),
             references=references_of(mapper),
@@ -268,6 +256,21 @@ class API:
         if self._routes is None:
             self._routes = routes_of(self.resources, self._actions, self._endpoints)
         return self._routes
+
+
+def _check_names(roles: Iterable[str], attributes: Mapping[str, type]) -> None:
+    for role in roles:
+        if not NAME.fullmatch(role):
+            raise DeclarationError("role-name", f"role {role!r}", "Use lower case, digits, - and _.")
+    for name, kind in attributes.items():
+        if not name.isidentifier() or kind not in ATTRIBUTE_TYPES:
+            raise DeclarationError("attribute-type", f"attribute {name!r}", "Use an identifier with int, str or bool.")
+
+
+def _own(rules: tuple[Rule, ...], model: type[Any], place: str) -> tuple[Rule, ...]:
+    for index, rule in enumerate(rules, 1):
+        check_attributes(rule.attributes, model, rule_place(place, index, rule))
+    return rules
 
 
 def _bulk(rows: int, place: str) -> int:

@@ -11,6 +11,7 @@ from vallum.declare.app import API, OPERATION_COST
 from vallum.declare.checks_finding import Finding, error, warning
 from vallum.declare.checks_rule import COMPARED
 from vallum.declare.model import acting_on
+from vallum.declare.parameters import CREDENTIAL_PARAMETERS
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Reference, Resource
 
@@ -73,6 +74,13 @@ def _list_findings(resource: Resource, word: str, names: tuple[str, ...]) -> Ite
         elif word == "filter" and name in RESERVED:
             yield error(
                 "filter-reserved", place, "This name is a parameter of every list.", "Give the attribute another name."
+            )
+        elif word == "filter" and name.lower() in CREDENTIAL_PARAMETERS:
+            yield error(
+                "filter-reserved",
+                place,
+                "A query with this name is refused: credentials travel in headers only.",
+                "Give the attribute another name.",
             )
         elif word == "sort" and isinstance(resource.fields[name].type, (types.JSON, types.LargeBinary)):
             yield error("sort-type", place, "JSON documents and bytes have no order.", "Drop it here.")

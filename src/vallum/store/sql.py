@@ -245,13 +245,11 @@ def _fragment(text: str, binds: list[BindParameter[Any]], dialect: DialectName) 
 
 
 def param(bind: BindParameter[Any], dialect: DialectName) -> Param:
-    """The parameter behind a bound value of SQLAlchemy."""
+    """The parameter behind a bound value of SQLAlchemy. A caller's number may be too large for the column beside it."""
     convert = converter(bind.type, dialect)
-    if bind.key.startswith(ME_ATTRIBUTE) and isinstance(bind.type, types.Integer):
-        # A caller's number may be too large for the column it is compared with; it is equal to none of its values then.
-        return Param(bind.key, convert, None, cast(types.BigInteger(), dialect))
     if bind.key in REQUEST_NAMES or bind.key.startswith(ME_ATTRIBUTE):
-        return Param(bind.key, convert, None, cast(bind.type, dialect))
+        kind = types.BigInteger() if isinstance(bind.type, types.Integer) else bind.type
+        return Param(bind.key, convert, None, cast(kind, dialect))
     if bind.value is None and bind.callable is None and bind.required:
         raise DeclarationError("rule-parameter", bind.key, "Only me, now and today are parameters of a rule.")
     value = bind.effective_value

@@ -32,13 +32,13 @@ def identifiers(model: type[Any], dialect: DialectName = "sqlite", **options: An
     return [finding.identifier for finding in findings(model, dialect, **options)]
 
 
-def with_column(column: Any, *, key: Any = None) -> type[Any]:
+def with_column(column: Any, *, key: Any = None, name: str = "x") -> type[Any]:
     """A model with a key and this column, on a registry of its own: what one test listens to, no other hears."""
 
     class Base(DeclarativeBase):
         """The tables of one test."""
 
-    members = {"id": mapped_column(Integer, primary_key=True) if key is None else key, "x": column}
+    members = {"id": mapped_column(Integer, primary_key=True) if key is None else key, name: column}
     return type("Thing", (Base,), {"__tablename__": "things", **members})
 
 

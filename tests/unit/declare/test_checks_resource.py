@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
+from sqlalchemy import String
+from sqlalchemy.orm import mapped_column
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers, the
+from tests.unit.declare.single import identifiers as of_model
+from tests.unit.declare.single import with_column
 
 from vallum.authorise.checks import check
 from vallum.declare.checks_finding import refuse
 from vallum.declare.checks_resource import RESERVED
 from vallum.declare.errors import DeclarationError
+from vallum.declare.parameters import CREDENTIAL_PARAMETERS
 from vallum.declare.policy import CREATE, READ, UPDATE, allow, me
 from vallum.validate import query
 
@@ -41,6 +46,15 @@ def test_a_resource_that_cannot_be_served(identifier: str, options: dict[str, An
 def test_reserved_parameters_are_those_of_the_query() -> None:
     """The list here is the one that the query's grammar has."""
     assert query.RESERVED == RESERVED
+
+
+@pytest.mark.parametrize("name", [*CREDENTIAL_PARAMETERS[:4], "Token"])
+def test_what_looks_like_a_credential_is_no_filter(name: str) -> None:
+    """The query would be refused before anybody reads it; as a field and a sort it is fine."""
+    model = with_column(mapped_column(String(20)), name=name)
+    assert of_model(model, filters=[name]) == ["filter-reserved"]
+    assert of_model(model, sorts=[name]) == []
+    assert of_model(model, filters=["id"]) == []
 
 
 def test_a_tenant_is_on_every_model() -> None:
