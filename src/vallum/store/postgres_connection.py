@@ -173,8 +173,10 @@ _KINDS: Final[tuple[tuple[type[Exception], Kind], ...]] = (
     (asyncpg.RestrictViolationError, "foreign"),  # what ON DELETE RESTRICT raises from PostgreSQL 18 on
     (asyncpg.NotNullViolationError, "not_null"),
 )
-_KEY: Final = re.compile(r"\(([^()]+)\)=\(")
-"""`Key (a, b)=(1, 2) already exists.`: the words around it are in the server's language."""
+_KEY: Final = re.compile(r"[^(]*\(([^()]+)\)=\(")
+"""`Key (a, b)=(1, 2) already exists.`: the words around it are in the server's language. What is behind the first `(` may be
+an expression, which names no column, and a client's own value may look like the rest.
+"""
 
 
 def violation(error: Any) -> Violation:
@@ -183,6 +185,6 @@ def violation(error: Any) -> Violation:
     columns: tuple[str, ...] = ()
     if error.column_name is not None:
         columns = (error.column_name,)
-    elif kind == "unique" and (key := _KEY.search(error.detail or "")):
+    elif kind == "unique" and (key := _KEY.match(error.detail or "")):
         columns = tuple(name.strip().strip('"') for name in key[1].split(","))
     return Violation(kind, error.table_name, columns, error.constraint_name)

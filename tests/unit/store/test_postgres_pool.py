@@ -332,6 +332,19 @@ async def test_a_script_cannot_go_on_after_a_violation(name: str) -> None:
         assert await database.read(Statement("SELECT * FROM kept", ())) == []
 
 
+async def test_a_value_is_not_taken_for_a_column(name: str) -> None:
+    """The server quotes the client's value behind the expression of an index, and the value may look like its columns."""
+    await asked(name, "CREATE UNIQUE INDEX once ON kept (lower(word))")
+    try:
+        async with opened(name) as database:
+            for values, columns in (("(1, 'a'), (1, 'b')", ("id",)), ("(1, '(id)=(x'), (2, '(ID)=(X')", ())):
+                with pytest.raises(Violation) as caught:
+                    await database.run(Statement(f"INSERT INTO kept VALUES {values}", ()))
+                assert (caught.value.kind, caught.value.columns) == ("unique", columns)
+    finally:
+        await asked(name, "DROP INDEX once")
+
+
 async def test_a_connection_in_a_transaction_is_not_lent_again(name: str) -> None:
     """Whoever gave it back like that: the next one has another."""
     async with opened(name, PostgresLimits(connections=1)) as database:
