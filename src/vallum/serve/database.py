@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def served_database(address: Address | None, data: Path) -> ServedDatabase:
     """
     if address is None:
         return SqliteDatabase(data / DATABASE_FILE)
-    found: ServedDatabase = _postgres().PostgresDatabase(address)
+    found: ServedDatabase = postgres("postgres").PostgresDatabase(address)
     return found
 
 
@@ -55,14 +56,18 @@ def command_database(address: Address | None, data: Path) -> CommandDatabase:
     """
     if address is None:
         return SqliteFile(data / DATABASE_FILE)
-    found: CommandDatabase = _postgres().PostgresCommands(address)
+    found: CommandDatabase = postgres("postgres").PostgresCommands(address)
     return found
 
 
-def _postgres() -> Any:
+def postgres(module: str) -> Any:
+    """A module of `store` that needs PostgreSQL's driver, an optional extra.
+
+    Raises:
+        StoreError: `postgres-missing`.
+    """
     try:
-        from vallum.store import postgres  # noqa: PLC0415  # an optional extra
+        return import_module(f"vallum.store.{module}")
     except ModuleNotFoundError as error:
         mend = "Install what it needs: `pip install 'vallum[postgres]'`."
         raise StoreError("postgres-missing", str(error.name), mend) from None
-    return postgres

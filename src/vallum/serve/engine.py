@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from vallum.serve.database import postgres
 from vallum.store.postgres_address import Address
 from vallum.store.postgres_limits import PostgresLimits
 
@@ -14,17 +15,16 @@ from vallum.store.postgres_limits import PostgresLimits
 def postgres_engine(address: Address) -> AsyncEngine:
     """An engine whose connections are those of Vallum: verified, by the same password, without a time limit.
 
-    Raises (when it connects):
-        StoreError: the server cannot be reached or used.
+    Raises:
+        StoreError: `postgres-missing`; when it connects, that the server cannot be reached or used.
     """
-    from vallum.store import postgres_connection as postgres  # noqa: PLC0415  # an optional extra
-
+    connection = postgres("postgres_connection")
     limits = PostgresLimits(read_seconds=0, write_seconds=0)  # it takes as long as it takes
 
     async def opened() -> Any:
         try:
-            return await postgres.connect(address, postgres.tls_of(address), limits)
+            return await connection.connect(address, connection.tls_of(address), limits)
         except Exception as error:
-            raise postgres.refused(error, address) from error
+            raise connection.refused(error, address) from error
 
     return create_async_engine("postgresql+asyncpg://", async_creator=opened, poolclass=NullPool)

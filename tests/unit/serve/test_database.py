@@ -10,6 +10,7 @@ import pytest
 from vallum.serve import posture
 from vallum.serve.database import address_of, command_database, dialect_of, served_database
 from vallum.serve.development import mark
+from vallum.serve.engine import postgres_engine
 from vallum.serve.errors import SettingsError
 from vallum.serve.settings import Settings, load
 from vallum.store.errors import StoreError
@@ -80,5 +81,7 @@ def test_what_postgresql_needs_is_an_extra(tmp_path: Path, monkeypatch: pytest.M
     for name in [name for name in sys.modules if name.startswith("vallum.store.postgres") and "address" not in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("vallum.store.postgres", raising=False)  # an import finds it there too
-    with pytest.raises(StoreError, match="postgres-missing"):
-        command_database(parse(PLAIN), tmp_path)
+    address = parse("postgresql://127.0.0.1/school")
+    for opened in (served_database, command_database, lambda address, _: postgres_engine(address)):
+        with pytest.raises(StoreError, match=r"postgres-missing: asyncpg: .*vallum\[postgres\]"):
+            opened(address, tmp_path)
