@@ -17,7 +17,7 @@ import asyncpg
 
 from vallum.declare.dialect import DialectName
 from vallum.store import migrations, principals
-from vallum.store.errors import StoreError
+from vallum.store.errors import StoreError, for_operator
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.postgres_address import Address
 from vallum.store.postgres_catalog import has_deferred, opaque_names
@@ -197,7 +197,8 @@ class PostgresCommands:
 
     def _told(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            return self._runner.run(work)
+            with for_operator(str(self._address)):
+                return self._runner.run(work)
         except asyncpg.UndefinedTableError as error:
             mend = "A table is missing. `vallum db create` makes them; later ones of the application are yours to make."
             raise StoreError("schema-missing", str(self._address), mend) from error

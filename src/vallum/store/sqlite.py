@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, final
 
 from vallum.declare.dialect import DialectName
 from vallum.store import migrations, principals
+from vallum.store.errors import for_operator
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.sqlite_file import check_file, make_file
 from vallum.store.sqlite_limits import SqliteLimits
@@ -90,7 +91,7 @@ class SqliteFile:
     """The same file without an event loop, for commands. A context manager; used by one thread.
 
     Raises:
-        StoreError: it is missing or open to others.
+        StoreError: it is missing or open to others, or too busy.
     """
 
     dialect: DialectName = "sqlite"
@@ -112,7 +113,8 @@ class SqliteFile:
 
     def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT."""
-        return self._transactions.read(statement)
+        with for_operator(str(self._path)):
+            return self._transactions.read(statement)
 
     def look(self, script: Callable[[], Script[T]]) -> T:
         """Run a script that only reads, on one snapshot, without keeping a server from writing."""
@@ -123,7 +125,8 @@ class SqliteFile:
         job = Job(script)
         self._transactions.run([job], _heard)
         if job.error is not None:
-            raise job.error
+            with for_operator(str(self._path)):
+                raise job.error
         outcome: T = job.outcome
         return outcome
 

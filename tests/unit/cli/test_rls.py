@@ -11,6 +11,7 @@ import pytest
 from tests.unit.serve.served import Said, command
 
 from tests import stores
+from vallum.row_security import database
 from vallum.row_security.identity import identity
 
 Run = Callable[..., Said]
@@ -84,6 +85,20 @@ def test_what_is_applied_holds(run: Run, place: Path) -> None:
     run("rls", "remove")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         asked(place, "SELECT id FROM notes", ("rita", ["reader"]))
+    assert "There were none" in run("rls", "remove").out
+
+
+def test_a_table_that_somebody_holds(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command waits for a while, says that it was in vain, and has changed nothing."""
+    monkeypatch.setattr(database, "_PATIENCE", "SET LOCAL lock_timeout = '50ms'")
+    server = stores.server()
+    holder = server.wait(server.connect(stores.name_of((place / "data" / stores.URL_FILE).read_text())))
+    try:
+        server.wait(holder.execute("BEGIN; SELECT count(*) FROM notes"))
+        said = run("rls", "apply", "--role", READER)
+    finally:
+        server.wait(holder.close())
+    assert (said.code, said.err.split(" ")[:2]) == (1, ["vallum:", "database-busy"])
     assert "There were none" in run("rls", "remove").out
 
 

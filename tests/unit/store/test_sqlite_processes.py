@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +18,11 @@ import pytest
 from sqlalchemy.orm import Session
 from tests.unit.store.sqlite_support import SOURCE, Item, create, handle, run
 
+from vallum.store.errors import StoreError
 from vallum.store.ports import Script, Statement
 from vallum.store.sqlite import SqliteDatabase, SqliteFile
 from vallum.store.sqlite_connection import connect
+from vallum.store.sqlite_limits import SqliteLimits
 
 HEAD: Final = """
 import asyncio, sys
@@ -159,6 +161,16 @@ async def test_a_command_is_seen_by_the_next_read(path: Path, database: SqliteDa
         for number in range(5):
             file.write(run("INSERT INTO shelf VALUES (?)", number))
             assert await database.read(Statement("SELECT count(*) FROM shelf", ())) == [(number + 1,)]
+
+
+def test_a_command_beside_a_writer_that_does_not_end(path: Path) -> None:
+    """It is told in words of an operator, and reads go on."""
+    with SqliteFile(path) as file, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        file._transactions._limits = SqliteLimits(busy_seconds=0.05)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="database-busy"):
+            file.write(run("INSERT INTO shelf VALUES (1)"))
+        assert file.read(Statement("SELECT count(*) FROM shelf", ())) == [(0,)]
 
 
 def test_turning_the_log_on_waits_for_who_does_the_same(tmp_path: Path) -> None:
