@@ -17,7 +17,7 @@ from typing import Any, Final
 from alembic import context
 from alembic.runtime.migration import MigrationInfo
 from alembic.util import CommandError, msg
-from sqlalchemy import Connection, MetaData, create_engine, event, text
+from sqlalchemy import URL, Connection, MetaData, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from vallum.declare.dialect import DialectName
@@ -69,7 +69,7 @@ def _run_on_settings(metadata: MetaData) -> None:
 def _run_on_sqlite(metadata: MetaData, path: Path) -> None:
     check_file(path)
     # Foreign keys stay unchecked until the end: a table is changed by making it anew, and the old one is dropped.
-    engine = create_engine(f"sqlite:///{path.resolve()}", poolclass=NullPool)
+    engine = create_engine(URL.create("sqlite", database=str(path.resolve())), poolclass=NullPool)
     event.listen(engine, "connect", _without_autocommit)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.connect() as connection, connection.begin():

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, ForeignKeyConstraint, create_engine, text
+from sqlalchemy import URL, Connection, ForeignKeyConstraint, create_engine, text
 from sqlalchemy.ext.automap import generate_relationship
 from sqlalchemy.pool import NullPool
 
@@ -66,7 +66,8 @@ def named(_base: type[Any], _local: type[Any], referred: type[Any], constraint: 
 def _on_sqlite(path: Path, work: Callable[[Connection], T]) -> T:
     if not path.is_file():
         raise StoreError("database-missing", str(path), "Put the existing database there, for its owner alone.")
-    engine = create_engine(f"sqlite:///file:{path.resolve()}?mode=ro&uri=true", poolclass=NullPool)
+    readable = {"mode": "ro", "uri": "true"}
+    engine = create_engine(URL.create("sqlite", database=path.resolve().as_uri(), query=readable), poolclass=NullPool)
     with engine.connect() as connection:
         return work(connection)
 

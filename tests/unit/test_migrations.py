@@ -51,10 +51,10 @@ NICKNAME = "    nickname: Mapped[str | None] = mapped_column(String(20))\n"
 class Project:
     """A directory with `vallum.toml`, a database and an Alembic environment."""
 
-    def __init__(self, place: Path, store: str) -> None:
+    def __init__(self, place: Path, store: str, data: str = "data") -> None:
         self.place = place
-        self.data = place / "data"
-        self.settings = {"VALLUM_APP": "app:api"}
+        self.data = place / data
+        self.settings = {"VALLUM_APP": "app:api", "VALLUM_DATA": data}
         if store == stores.POSTGRESQL:
             self.name = stores.server().database()
             self.settings["VALLUM_DATABASE"] = stores.server().url(self.name)
@@ -135,6 +135,17 @@ def test_a_column_is_added(project: Project, capsys: pytest.CaptureFixture[str])
     project.alembic("downgrade", "-1")
     assert stores.rows(project.data, "SELECT * FROM students") == [(1, "Ada")]
     assert stores.rows(project.data, "SELECT * FROM grades") == [(1, 1)], "the table was made anew, its children stay"
+
+
+@pytest.mark.stores("sqlite")  # which is opened by the name of a file
+def test_a_directory_of_any_name(tmp_path: Path) -> None:
+    """What means something in an address means nothing in a name: the revision is in the file that is served."""
+    project = Project(tmp_path, stores.SQLITE, "a#b?c=d&%41")
+    project.alembic("revision", "-m", "First")
+    project.alembic("upgrade", "head")
+    project._forget()
+    assert stores.rows(project.data, "SELECT count(*) FROM alembic_version") == [(1,)]
+    assert {path.name for path in tmp_path.glob("a*")} == {project.data.name, "app.py", "alembic.ini"}
 
 
 def _upgrading(project: Project, body: str) -> Callable[[], None]:

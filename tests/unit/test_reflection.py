@@ -57,6 +57,22 @@ def test_nothing_is_written_over_it(house: Path) -> None:
     assert stores.rows(house, "SELECT count(*) FROM log") == [(2,)]
 
 
+@pytest.mark.stores("sqlite")  # which is opened by the name of a file
+def test_a_directory_of_any_name(tmp_path: Path) -> None:
+    """What means something in an address means nothing in a name: the file is that one, and nothing is written over it."""
+    data = tmp_path / "a#b?mode=rwc&c%41 d"
+    make(data, stores.SQLITE)
+    before = load()
+    use(load({"data": data, "dev": True}))
+    try:
+        assert "Order Details" in connected(names)
+        with pytest.raises(DBAPIError, match=r"read-?only"):
+            connected(lambda connection: connection.execute(text("CREATE TABLE more (id INTEGER)")))
+    finally:
+        use(before)
+    assert [path.name for path in tmp_path.iterdir()] == [data.name]
+
+
 def test_a_reference_that_is_named_like_its_table(house: Path) -> None:
     """The column keeps the name, the relation gets another; automap by itself maps neither."""
     text_ = "CREATE TABLE artist (id INTEGER PRIMARY KEY); CREATE TABLE album (id INTEGER PRIMARY KEY, artist INTEGER, "
