@@ -23,13 +23,17 @@ from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.route import OPERATIONS, Kind, Route, Verb
 from vallum.edge.routes import RouteTable
+from vallum.edge.target import read_path, shown
 from vallum.openapi.document import Site
+from vallum.refusals import Refusal
 from vallum.serve.load import load_api
 from vallum.serve.wire import own_routes
 from vallum.store.ports import CommandDatabase
 
 _UNASKED: Final[Any] = SimpleNamespace(jwks=..., issuer="")
 """What built-in routes would be answered with; here they are looked at only."""
+
+UNSEEN: Final = Line(0, "what stands behind ? is not looked at: rules decide about rows, whatever a query asks of them")
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +51,7 @@ def explain(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what each rule does, for the account with its newest API key, a client's token or a fresh login. Leaves with 1 when the rules refuse the request; its body and what stands behind ? are not looked at."""
+    """Say what each rule does, for the account with its newest API key, a client's token or a fresh login. Leaves with 0 only when the rules allow the request; its body and what stands behind ? are not looked at."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     with database_of(settings) as database:
@@ -87,10 +91,19 @@ def explained(api: API, table: RouteTable, database: CommandDatabase, asked: Ask
     Raises:
         StoreError: the account cannot make any request.
     """
-    path, _, _ = asked.path.partition("?")  # rules decide about rows, whatever a query asks of them
+    raw, query, _ = asked.path.partition("?")
+    try:
+        path = read_path(raw.encode(errors="surrogateescape"))  # bytes of the command line that are no UTF-8
+    except Refusal as refusal:
+        return [Line(0, f"{refusal.detail.removesuffix('.')}: 400", "refused")]
+    lines = _found(api, table, database, asked, path)
+    return [*lines, UNSEEN] if query else lines
+
+
+def _found(api: API, table: RouteTable, database: CommandDatabase, asked: Asked, path: str) -> Sequence[Line]:
     route, keys = table.find(path)
     if route is None:
-        return [Line(0, f"no route has the path {path}: 404 for a known caller, 401 for others", "refused")]
+        return [Line(0, f"no route has the path {shown(path)}: 404 for a known caller, 401 for others", "refused")]
     verb = route.methods.get(asked.method)
     if verb is None:
         return [Line(0, f"{route.path} has no {asked.method}: 405; it has {', '.join(route.methods)}", "refused")]

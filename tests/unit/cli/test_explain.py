@@ -12,7 +12,9 @@ from tests.unit.serve.served import Said, command
 Explain = Callable[..., tuple[int, str]]
 
 GAUGES = """
-from datetime import UTC, datetime, timedelta
+import enum
+import uuid
+from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import DateTime, ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, deny, me, when
@@ -26,6 +28,14 @@ class Reading(Base):
     __tablename__ = "readings"
     id: Mapped[int] = mapped_column(primary_key=True)
     meter_at: Mapped[datetime] = mapped_column(ForeignKey("meters.at"), index=True)
+class Kind(enum.Enum):
+    GAS = "natural gas"
+class Part(Base):
+    __tablename__ = "parts"
+    number: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    made: Mapped[date] = mapped_column(primary_key=True)
+    kind: Mapped[Kind] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(primary_key=True)
 api = API("Meters", roles=["reader", "blind", "trainee", "scoped", "signed"])
 api.resource(
     Meter,
@@ -38,6 +48,7 @@ api.resource(
     bulk=10,
 )
 api.resource(Reading, allow("scoped", READ))
+api.resource(Part, allow("reader", READ))
 @api.action(Meter, "reset", allow("reader"))
 def reset(call: Call, meter: Meter) -> None: ...
 api.accounts.add("rita", roles=["reader", "trainee"])
@@ -47,6 +58,7 @@ api.accounts.add("sam", roles=["signed"])
 def fill(db: Session) -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     db.add_all([Meter(at=noon, owner="rita"), Meter(at=noon + timedelta(days=1), owner="bert")])
+    db.add(Part(number=uuid.UUID(int=1), made=date(2026, 3, 1), kind=Kind.GAS, text="Größe 1,5"))
     db.flush()
     db.add_all([Reading(id=n, meter_at=noon) for n in range(1, 4)])
 """
@@ -130,6 +142,33 @@ def test_a_row_is_found_by_its_key_as_by_the_path(explain: Explain, key: str, co
     """In every form that the path takes; a text that no key can be is no row's."""
     left, said = explain("rita", "GET", f"/meters/{key}")
     assert (left, words in said) == (code, True), said
+
+
+PART = "/parts/00000000-0000-0000-0000-000000000001,2026-03-01"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        (f"{PART},natural%20gas,Gr%C3%B6%C3%9Fe%201%2C5", 0, "READ parts"),
+        (f"{PART},natural%20gas,Gr%C3%B6%C3%9Fe%201,5", 1, "no route has the path"),
+        (f"{PART},natural gas,x", 1, "must be percent-encoded: 400"),
+        (f"{PART},gas,x", 1, "there is no row with the key"),
+        ("/parts/%2E%2E", 1, "dot segment"),
+        ("/parts/\udcff", 1, "must be percent-encoded"),
+    ],
+)
+def test_a_path_is_read_as_that_of_a_request(explain: Explain, path: str, code: int, words: str) -> None:
+    """Decoded once, split at the commas that are not encoded, with a value of each column's type."""
+    left, said = explain("rita", "GET", path)
+    assert (left, words in said) == (code, True), said
+
+
+def test_a_query_is_left_out_and_that_is_said(explain: Explain) -> None:
+    """It may be refused for itself, and what is included is the other resource's."""
+    left, said = explain("rita", "GET", "/meters?include=readings")
+    assert (left, "what stands behind ? is not looked at" in said) == (0, True), said
+    assert "behind ?" not in explain("rita", "GET", "/meters")[1]
 
 
 def test_an_action_finds_no_row_that_the_caller_may_not_read(explain: Explain) -> None:
