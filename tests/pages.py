@@ -21,13 +21,16 @@ from tests.unit.serve.served import PROGRAM, ROOT, Said, command, environment, f
 DOCS: Final = ROOT / "docs"
 SECONDS: Final = 60
 BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FUNCTION: Final = re.compile(r'(\w+)\(\) \{ (.*) "\$@"; \}')
 ASSIGNED: Final = re.compile(r"(\w+)=\$\((vallum .*)\)")
+CONTINUED: Final = re.compile(r" \\\n +")
 TAKES_VALUE: Final = {"-H", "-d", "-X", "-u", "--cacert"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of that language, in their order."""
-    return [text for found, text in BLOCK.findall(page.read_text(encoding="utf-8")) if found == language]
+    """The blocks of that language, in their order; a command that goes on behind a backslash is one line."""
+    texts = [text for found, text in BLOCK.findall(page.read_text(encoding="utf-8")) if found == language]
+    return [CONTINUED.sub(" ", text) for text in texts] if language in {"sh", "console"} else texts
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -51,7 +54,8 @@ def assert_said(expected: str, out: str) -> None:
 class Terminal:
     """A directory in which a page's commands are given, one after the other.
 
-    It understands `vallum …`, `cd …`, `name=$(vallum …)`, `curl …` (sent by httpx), and leaves the rest to bash. What
+    It understands `vallum …`, `cd …`, `name=$(vallum …)`, `curl …` (sent by httpx) and a function that is a command with
+    more arguments (`name() { curl … "$@"; }`), and leaves the rest to bash. What
     `vallum serve` starts goes on until the terminal is closed, at a port that is free instead of 8443.
 
     Args:
@@ -63,6 +67,7 @@ class Terminal:
         self.port = free_port()
         self.settings = {"VALLUM_APP": "", "VALLUM_PORT": str(self.port), "VALLUM_OPS_PORT": str(free_port())}
         self.names: dict[str, str] = {}
+        self.functions: dict[str, str] = {}
         self.server: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -87,6 +92,13 @@ class Terminal:
         if assigned is not None:
             self.names[assigned[1]] = self._captured(assigned[2])
             return ""
+        defined = FUNCTION.fullmatch(line)
+        if defined is not None:
+            self.functions[defined[1]] = defined[2]
+            return ""
+        name, space, rest = line.partition(" ")
+        if name in self.functions:
+            return self.run(self.functions[name] + space + rest)
         words = shlex.split(self._filled(line), comments=True)
         match words:
             case []:

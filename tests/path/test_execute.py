@@ -76,7 +76,7 @@ def desk(n: int) -> str:
 
 
 def test_a_list_shows_the_rows_and_fields_of_the_rules(client: As) -> None:
-    """A clerk sees the own rooms without their code; the viewer sees all of everything."""
+    """A clerk sees their own rooms without their code; the viewer sees all of everything."""
     assert client("cleo").get("/rooms").json()["items"] == [
         {"id": 1, "name": "North", "owner": "cleo", "seats": 5},
         {"id": 2, "name": "South", "owner": "cleo", "seats": 20},
@@ -295,7 +295,7 @@ def test_invisible_and_missing_rows_are_alike(client: As, statements: list[str])
 
 
 def test_a_reference_to_an_invisible_row_is_one_to_a_missing_row(client: As, statements: list[str]) -> None:
-    """The same 422 after the same statements: in a create, in a change, to another table and to the own one."""
+    """The same 422 after the same statements: in a create, in a change, to another table and to its own one."""
     cleo = client("cleo")
 
     cleo.get("/rooms/1")
@@ -318,7 +318,7 @@ def test_a_reference_to_an_invisible_row_is_one_to_a_missing_row(client: As, sta
 
 
 def test_references(client: As, data: Path) -> None:
-    """To a readable row, to the own row, to none; a composite one is checked as a whole, also where half changes."""
+    """To a readable row, to its own row, to none; a composite one is checked as a whole, also where half changes."""
     cleo = client("cleo")
     assert cleo.patch(desk(1), json={"parent_id": str(number(2))}, headers=ANY).status_code == 200
     assert cleo.patch(desk(1), json={"parent_id": str(number(1))}, headers=ANY).status_code == 200

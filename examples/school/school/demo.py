@@ -25,7 +25,7 @@ CERTIFICATE: Final = "dev-ca.pem"
 JSON: Final = ("-H", "Content-Type: application/json", "-d")
 STATUS: Final = ("-w", r"%{http_code}\n")
 FRESH: Final = '-H "X-Request-Timestamp: $(date +%s)" -H "X-Request-Nonce: $(openssl rand -hex 16)"'
-"""Each writing request says when it was made, and under which word: it counts once."""
+"""Each writing request says when it was made, with a nonce, a random text: it counts once."""
 FULL_CLUB: Final = 2401
 """The first club of this term (`seed.courses`): its places are taken."""
 
@@ -114,7 +114,7 @@ def strangers(shell: Shell) -> list[Practice]:
         Practice("Without a token nothing is told, not even what exists.", 401, shell.answer("/students", None)),
         Practice("No rule lets a student read teachers.", 403, shell.answer("/teachers", "student-17")),
         Practice(
-            "Nor delete a student, the own record included.",
+            "Nor delete a student, their own record included.",
             403,
             shell.write("/students/17", "student-17", "-X", "DELETE"),
         ),
@@ -140,9 +140,9 @@ def reading(shell: Shell) -> list[Practice]:
             404,
             shell.answer("/students/18", "student-17"),
         ),
-        Practice("A parent sees the own children.", 200, shell.answer("/students", "parent-17")),
+        Practice("A parent sees their own children.", 200, shell.answer("/students", "parent-17")),
         Practice(
-            "A teacher sees the own class, a page at a time…", 200, shell.answer("/students?limit=3", "teacher-17")
+            "A teacher sees their own class, a page at a time…", 200, shell.answer("/students?limit=3", "teacher-17")
         ),
         Practice(
             "…and the next page. The cursor is sealed, and good for this teacher and this list only.",

@@ -1,7 +1,7 @@
 """Who may do what. What stands nowhere on this page does not exist for anybody.
 
-A student sees the own record and grades; a parent the own children. A teacher sees the own class, grades the own
-courses during their term and deletes nothing. The registrar manages students and enrolments and sees no grades. The
+A student sees their own record and grades; a parent their own children. A teacher sees their own class, grades their
+own courses during the term and deletes nothing. The registrar manages students and enrolments and sees no grades. The
 head reads everything and forges nothing. Published articles are open to everybody that the school knows, and to readers:
 programs of others, which the operator gives an API key (`vallum key add NAME --role reader --plan reader`).
 """

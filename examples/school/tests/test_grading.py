@@ -1,4 +1,4 @@
-"""A teacher grades the own courses while their term runs; nobody forges a grade."""
+"""A teacher grades their own courses while the term runs; nobody forges a grade."""
 
 from __future__ import annotations
 

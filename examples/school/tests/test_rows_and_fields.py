@@ -105,7 +105,7 @@ def test_a_hidden_field_is_a_missing_one(client: Calling, name: str) -> None:
 
 
 def test_a_hidden_value_never_matches(client: Calling) -> None:
-    """A teacher who may filter by author finds the own articles, not those of colleagues."""
+    """A teacher who may filter by author finds their own articles, not those of colleagues."""
     teacher = client("teacher-2")
     assert ids(teacher.get("/articles", params={"author": "teacher-2"})) == [4]
     assert ids(teacher.get("/articles", params={"author": "teacher-1"})) == []

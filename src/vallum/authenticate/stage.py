@@ -53,7 +53,7 @@ class Identified(NamedTuple):
     """The caller is known, or known to be anonymous on a route that allows it.
 
     `digest` is that of the credential, by which it is remembered; None without one. `stamp` says when the request was
-    made and under which word; None where neither route nor client wants it fresh.
+    made and under which nonce; None where neither route nor client wants it fresh.
     """
 
     admitted: Admitted

@@ -73,7 +73,7 @@ def nobody(page: Page, requests: list[Request]) -> None:
 
 
 def teacher(page: Page, requests: list[Request]) -> None:
-    """A teacher lists the own class and changes a note; timestamp, nonce and If-Match are there by themselves."""
+    """A teacher lists their own class and changes a note; timestamp, nonce and If-Match are there by themselves."""
     shown = token("teacher-17")
     sign_in(page, shown)
     expect(page.locator("#who")).to_have_text("Signed in as teacher-17.")

@@ -96,7 +96,7 @@ def test_a_deny_on_rows_wins_over_every_allow() -> None:
 
 
 def test_a_deny_on_fields_hides_only_these() -> None:
-    """The rate of another person is hidden, the own one is not."""
+    """The rate of another person is hidden, their own one is not."""
     assert "rate" not in (readable("mona", Person, 10) or ())
     assert "rate" in (readable("mona", Person, 11) or ())
 
@@ -216,7 +216,7 @@ def test_delete_needs_read_and_its_own_rule() -> None:
 
 
 def test_create_is_judged_by_the_new_row() -> None:
-    """A member adds tasks to the own projects; who only looks on does not."""
+    """A member adds tasks to their own projects; whoever only looks on does not."""
     new = {**row_of(Task, 31), "id": number(99), "parent_id": None}
     mia = decided("mia", CREATE, Task, new)
     assert mia == Decision(

@@ -132,7 +132,7 @@ def test_a_removal_says_what_becomes_of_rows_that_refer_to_it(api: API, role: st
 
 
 def test_a_field_that_some_rows_hide_may_be_null() -> None:
-    """A teacher sees the own salary only; a column that may be NULL stays so for who sees every row."""
+    """A teacher sees their own salary only; a column that may be NULL stays so for whoever sees every row."""
     teacher, head = (Reader(of(school, role)).schema("Teacher")["properties"] for role in ("teacher", "head"))
     assert teacher["salary"]["type"] == ["integer", "null"]
     assert (head["salary"]["type"], head["phone"]["type"]) == ("integer", ["string", "null"])

@@ -140,7 +140,7 @@ def test_a_condition_begins_and_ends_as_it_likes() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_other_table_comes_in(dialect: Any) -> None:
-    """Nor the own one once more, where it would be read as a whole."""
+    """Nor its own one once more, where it would be read as a whole."""
     with pytest.raises(DeclarationError, match="rule-other-table"):
         condition(OTHERS.c.id == 1, ITEMS, dialect)
     with pytest.raises(DeclarationError, match="rule-own-table"):
