@@ -25,7 +25,7 @@ def test_a_new_project_does_what_its_readme_says(tmp_path: Path) -> None:
         assert_said("0 errors, 0 warnings", check)
         assert_said("accounts: 3", made)
         assert_said("Shop is served at", served)
-        listed, created, finished = map(terminal.run, second.splitlines())
+        _, listed, created, finished = map(terminal.run, second.splitlines())
     assert_said('HTTP 200 … "title":"Buy bread"', listed)
     assert "Call Ada" not in listed
     assert_said('HTTP 201 … "owner":"member-1"', created)
