@@ -42,13 +42,23 @@ FILES: Final = (
     "src/vallum/store/sql_relations.py",
 )
 SLOW: Final = ("tests/unit/authorise/test_matrix.py", "tests/property/test_differential.py")
-UNITS: Final = (
-    *sorted({str(file.relative_to(ROOT)) for file in ROOT.glob("tests/unit/authorise/test_*.py")} - {*SLOW}),
-    "tests/unit/declare/test_checks.py",
-    "tests/unit/store/test_sql.py",
-    "tests/unit/store/test_sql_relations.py",
-    "tests/unit/store/test_sql_text.py",
+UNITS: Final = tuple(
+    sorted(
+        {
+            str(file.relative_to(ROOT))
+            for pattern in (
+                "authorise/test_*.py",
+                "declare/test_checks*.py",
+                "store/test_sql.py",
+                "store/test_sql_*.py",
+            )
+            for file in ROOT.glob(f"tests/unit/{pattern}")
+        }
+        - {*SLOW}
+    )
 )
+NEAREST: Final = 2
+"""Files of tests that notice most mutants of a file; to collect all the others takes longer than to run these."""
 EQUIVALENT: Final = ROOT / "tests/mutation/equivalent.toml"
 
 
@@ -84,7 +94,7 @@ def _try(chosen: Sequence[Mutant], workers: int, end: float) -> tuple[int, int]:
     tried = survivors = 0
     while True:
         while len(running) < workers and time.monotonic() < end and (mutant := next(waiting, None)):
-            _start(running, mutant, iter((_nearest_first(mutant), SLOW)))
+            _start(running, mutant, _stages(mutant))
             tried += 1
         if not running:
             return tried, survivors
@@ -105,10 +115,15 @@ def _start(
     return some is not None
 
 
-def _nearest_first(mutant: Mutant) -> Sequence[str]:
-    """The units, by how much of their name is the file's."""
+def _stages(mutant: Mutant) -> Iterator[Sequence[str]]:
+    """Tests to run one after the other as long as nothing is noticed: the nearest by name, the other units, the slow ones."""
     name = f"test_{Path(mutant.name).stem}"
-    return sorted(UNITS, key=lambda test: -len(os.path.commonprefix((name, Path(test).stem))))  # noqa: RUF071  # of letters
+    nearest = sorted(UNITS, key=lambda test: (-_alike(name, Path(test).stem), len(test)))
+    return iter((nearest[:NEAREST], nearest[NEAREST:], SLOW))
+
+
+def _alike(one: str, other: str) -> int:
+    return len(os.path.commonprefix((one, other)).rstrip("_"))  # noqa: RUF071  # of letters
 
 
 def _options() -> argparse.Namespace:
