@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
-from tests.path.works import Desk, Drawer, Lamp, Room, Slot
+from tests.path.works import Desk, Drawer, Lamp, Notice, Room, Slot
 
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, Plan, allow, deny, me
 
@@ -38,6 +38,10 @@ api.resource(
     allow("boss", READ),
 )
 api.resource(Slot, allow("clerk", READ, where=Slot.day == 2))
+# Nobody fills `author`, which must not be null.
+api.resource(
+    Notice, allow("boss", READ | CREATE, fields=["id", "room_id", "text", "approved"], set={Notice.approved: True})
+)
 
 
 class Named(BaseModel):

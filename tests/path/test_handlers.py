@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 from typing import Any, Final
 
 import pytest
@@ -15,10 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased, joinedload, lazyload, selectinload, subqueryload
 from tests.path.deeds import DEEDS, HIDDEN, api
 from tests.path.small import NOON, Clock
-from tests.path.works import Base, Desk, Drawer, Room, Slot, number, seed
+from tests.path.works import Base, Desk, Drawer, Notice, Room, Slot, number, seed
 
 from tests import stores
 from vallum import Call, Conflict
+from vallum.refusals import Refusal
 from vallum.store.ports import Violation
 from vallum.testing import Answer, Client
 
@@ -450,6 +452,68 @@ def test_what_the_rules_refuse(client: As, data: Path, deed: Callable[[Call], An
     assert audit(data) == []
 
 
+AS_ON_THE_WIRE: Final[dict[str, tuple[Callable[[Client], Answer], Callable[[Call], Any]]]] = {
+    "a check": (
+        lambda client: client.post("/desks", json={"room_id": 1, "author": "b", "weight": 1}),
+        lambda call: call.create(Desk, {"room_id": 1, "author": "b", "weight": 1}),
+    ),
+    "a check on a change": (
+        lambda client: client.patch(f"/desks/{number(1)}", json={"depth": 5}, headers={"if-match": "*"}),
+        lambda call: call.update(Desk, number(1), {"depth": 5}),
+    ),
+    "a taken pair": (
+        lambda client: client.post("/desks", json={"room_id": 1, "author": "b", "number": 1}),
+        lambda call: call.create(Desk, {"room_id": 1, "author": "b", "number": 1}),
+    ),
+    "a column that nobody fills": (
+        lambda client: client.post("/notices", json={"room_id": 1}),
+        lambda call: call.create(Notice, {"room_id": 1}),
+    ),
+    "a row in use": (
+        lambda client: client.delete(f"/desks/{number(5)}"),
+        lambda call: call.delete(Desk, number(5)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("wire", "deed"), AS_ON_THE_WIRE.values(), ids=AS_ON_THE_WIRE)
+def test_a_violated_constraint_is_refused_as_on_the_wire(
+    client: As, wire: Callable[[Client], Answer], deed: Callable[[Call], Any]
+) -> None:
+    """The same status, code and faults, whichever way the row is written; a handler may catch it, and goes on."""
+
+    def goes_on(call: Call) -> list[int]:
+        with pytest.raises(Refusal) as caught:
+            deed(call)
+        return [caught.value.reason.status, len(call.list(Room))]
+
+    bert = client("bert")
+    expected = wire(bert)
+    assert expected.status_code in {409, 422}, expected.text
+    problem = refused(done(bert, deed), expected.status_code, expected.json()["code"])
+    assert problem == {**expected.json(), "request_id": ""}
+    assert done(bert, goes_on).json() == [expected.status_code, 4]
+
+
+def test_a_refusal_that_a_handler_catches_leaves_nothing(client: As, data: Path) -> None:
+    """What the refused write had done is undone, what the handler did before and after it is not."""
+
+    def tries(call: Call) -> dict[str, Any] | None:
+        call.db.add(Room(name="Before", owner="cleo"))
+        for seats in (11, 99):
+            with pytest.raises(Refusal, match="state_forbidden"):
+                call.create(Room, {"name": "Large", "seats": seats})
+        return call.create(Room, {"name": "After"})
+
+    assert done(client("cleo"), tries).json()["name"] == "After"
+    assert rows(data, "SELECT name, seats FROM rooms WHERE id > 4 ORDER BY name") == [("After", 5), ("Before", 5)]
+    assert sorted((verb, what) for verb, what, _, _ in audit(data)) == [
+        ("act", "/do"),
+        ("create", "rooms"),
+        ("create", "rooms"),
+    ]
+
+
 def test_a_caller_without_read(client: As) -> None:
     """Nothing is there for it."""
     refused(done(client("gwen"), lambda call: call.get(Room, 1)), 404, "not_found")
@@ -566,3 +630,19 @@ def test_a_capacity_holds(client: As, data: Path) -> None:
         codes = sorted(answer.status_code for answer in pool.map(lambda _: acted(cleo, take), range(20)))
     assert codes == [200] * (10 - before) + [409] * (10 + before)
     assert rows(data, "SELECT count(*) FROM desks WHERE room_id = 1") == [(10,)]
+
+
+@pytest.mark.stores("postgresql")
+def test_reading_a_row_locks_it_for_nobody(client: As) -> None:
+    """Two handlers have called `call.get` of one row, and neither has ended: each waits for the other here."""
+    both = Barrier(2, timeout=20)
+
+    def read(call: Call) -> dict[str, Any]:
+        found = call.get(Room, 1)
+        both.wait()
+        return found
+
+    cleo = client("cleo")
+    assert cleo.token
+    with ThreadPoolExecutor(2) as pool:
+        assert [answer.status_code for answer in pool.map(lambda _: done(cleo, read), range(2))] == [200, 200]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from vallum import defaults
@@ -20,7 +21,7 @@ from vallum.execute.session import Ledger, guard, watch
 from vallum.execute.shape import ordered
 from vallum.execute.writes import change, create, remove
 from vallum.refusals import ACTION_CONFLICT, FORBIDDEN, NOT_FOUND, Refusal
-from vallum.store.ports import Principal, Script, Statement
+from vallum.store.ports import VIOLATION, Principal, Script, Statement
 from vallum.validate.models import Models
 from vallum.validate.stage import ANY_TAG
 
@@ -97,7 +98,9 @@ class Call:
         """
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
-        return _json(self._run(locate(self._frame, resource, access, self._frame.key_values(resource, key))))
+        self.db.flush()
+        values = self._frame.key_values(resource, key)
+        return _json(self._run(locate(self._frame, resource, access, values)))
 
     def list(self, model: type[Any], *, limit: int = defaults.PAGE_MAX) -> Sequence[dict[str, Any]]:
         """The first rows that this caller may read, by key.
@@ -122,7 +125,7 @@ class Call:
         resource = self._resource(model)
         access = self._access(resource, Operation.CREATE)
         body = self._models.create(resource, access, values)
-        return _json_or_none(self._run(create(self._frame, resource, access, body)))
+        return _json_or_none(self._write(create(self._frame, resource, access, body)))
 
     def update(self, model: type[Any], key: Any, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Change a row under the rules; `key` is a tuple for a composite key. None when the caller may not read it then.
@@ -133,7 +136,7 @@ class Call:
         resource = self._resource(model)
         access = self._access(resource, Operation.UPDATE)
         body = self._models.change(resource, access, values)
-        return _json_or_none(self._run(change(self._frame, resource, access, _tuple(key), body, ANY_TAG)))
+        return _json_or_none(self._write(change(self._frame, resource, access, _tuple(key), body, ANY_TAG)))
 
     def delete(self, model: type[Any], *key: Any) -> None:
         """Remove a row under the rules.
@@ -142,7 +145,7 @@ class Call:
             Refusal: NOT_FOUND, FORBIDDEN, IN_USE: as the wire would answer.
         """
         resource = self._resource(model)
-        self._run(remove(self._frame, resource, self._access(resource, Operation.DELETE), key, None))
+        self._write(remove(self._frame, resource, self._access(resource, Operation.DELETE), key, None))
 
     def finish(self) -> None:
         """Flush what the handler left; called by the path."""
@@ -168,16 +171,30 @@ class Call:
         found = self.db.connection().exec_driver_sql(statement.text, tuple(statement.arguments))
         return [tuple(row) for row in found] if found.returns_rows else []
 
-    def _run(self, script: Script[T]) -> T:
-        """Drive a script on this transaction."""
+    def _write(self, script: Script[T]) -> T:
+        """Drive a script that writes. What it raises undoes all that it did, though the handler may go on."""
         self.db.flush()
-        rows: Any = None
+        with self.db.connection().begin_nested():
+            result = self._run(script)
+        self.db.expire_all()
+        return result
+
+    def _run(self, script: Script[T]) -> T:
+        """Drive a script on this transaction; it hears of a violated constraint as from the store itself."""
         running: Generator[Any, Any, T] = script
         try:
+            statement = next(running)
             while True:
-                rows = self._rows(running.send(rows))
+                try:
+                    rows = self._rows(statement)
+                except DBAPIError as error:
+                    violation = self.db.info[VIOLATION](error)
+                    if violation is None:
+                        raise
+                    statement = running.throw(violation)
+                else:
+                    statement = running.send(rows)
         except StopIteration as stop:
-            self.db.expire_all()
             result: T = stop.value
             return result
 

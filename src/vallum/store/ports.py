@@ -24,6 +24,10 @@ WIDE: Final = "vallum_wide"
 """A name that stands in statements whose few rows may have megabytes: none of them is for the event loop."""
 
 
+VIOLATION: Final = "vallum_violation"
+"""Where the `info` of a handler's Session has a function: the Violation behind an error of SQLAlchemy's, or None."""
+
+
 @final
 class Statement(NamedTuple):
     """Text in the store's dialect with its positional arguments."""
@@ -37,7 +41,7 @@ class Statement(NamedTuple):
 class WithSession:
     """Run `work` with a SQLAlchemy Session inside the script's transaction; its result is sent back.
 
-    A commit inside ends only a savepoint.
+    A commit inside ends only a savepoint. The Session has `info[VIOLATION]`.
     """
 
     work: Callable[[Any], Any]

@@ -84,6 +84,7 @@ def tls_of(address: Address) -> ssl.SSLContext | Literal[False]:
 
 # What errors mean --------------------------------------------------------------------------
 
+VIOLATIONS: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 _UNAVAILABLE: Final = (
     OSError,  # TimeoutError and ssl.SSLError among them
     asyncpg.PostgresConnectionError,
@@ -113,7 +114,7 @@ def meaning(error: BaseException, *, closed: bool, overdue: bool) -> BaseExcepti
     """
     if overdue or isinstance(error, _LATE):
         return Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
-    if isinstance(error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)):
+    if isinstance(error, VIOLATIONS):
         return violation(error)
     if isinstance(error, _UNAVAILABLE) or is_lost(error, closed=closed):
         return busy()

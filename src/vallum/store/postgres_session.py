@@ -20,6 +20,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import greenlet_spawn
 
+from vallum.store.ports import VIOLATION, Violation
+from vallum.store.postgres_connection import VIOLATIONS, violation
+
 T = TypeVar("T")
 
 _ENDS: Final = re.compile(r"(?:BEGIN|START|COMMIT|END|ABORT|PREPARE|ROLLBACK(?!\s+TO\b))\b", re.IGNORECASE)
@@ -215,7 +218,7 @@ class Sessions:
         except Exception as error:
             if bound.expired():
                 raise Overdue from error
-            cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else error
+            cause = _cause(error) if isinstance(error, DBAPIError) else error
             if cause is None or cause is not self._lent.failure:
                 raise OfHandler(error) from error
             raise cause from error
@@ -248,6 +251,7 @@ class Sessions:
         with self._engine.connect() as connection, connection.begin():
             # A commit of the handler expires nothing: what it has written, nobody else writes meanwhile.
             with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+                session.info[VIOLATION] = _violation
                 result = work(session)
                 session.commit()
             return result
@@ -259,3 +263,13 @@ class Sessions:
 def _stays(context: ExceptionContext) -> None:
     """A connection that is lost is the pool's to close. SQLAlchemy would do it on an event loop of this thread."""
     context.is_disconnect = False
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    """The driver's own error: SQLAlchemy's adapter raises another one in between."""
+    return error if error.orig is None else error.orig.__cause__
+
+
+def _violation(error: DBAPIError) -> Violation | None:
+    cause = _cause(error)
+    return violation(cause) if isinstance(cause, VIOLATIONS) else None

@@ -16,6 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from vallum.store.ports import VIOLATION, Violation
+from vallum.store.sqlite_connection import violation
+
 
 @final
 class LentConnection:
@@ -78,6 +81,7 @@ class Sessions:
             with self._engine.connect() as connection, connection.begin():
                 # A commit of the handler expires nothing: nobody else writes meanwhile.
                 session = Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+                session.info[VIOLATION] = _violation
                 with session:
                     result = work(session)
                     session.commit()
@@ -91,3 +95,7 @@ class Sessions:
 
     def _borrow(self) -> Any:
         return self._lent
+
+
+def _violation(error: DBAPIError) -> Violation | None:
+    return violation(error.orig) if isinstance(error.orig, sqlite3.IntegrityError) else None
