@@ -100,7 +100,7 @@ class Call:
         access = self._access(resource, Operation.READ)
         self.db.flush()
         values = self._frame.key_values(resource, key)
-        return _json(self._run(locate(self._frame, resource, access, values)))
+        return _json(self._run(locate(self._frame, resource, access, values, lock=False)))
 
     def list(self, model: type[Any], *, limit: int = defaults.PAGE_MAX) -> Sequence[dict[str, Any]]:
         """The first rows that this caller may read, by key.

@@ -85,9 +85,18 @@ def unmoved(
 
 
 def locate(
-    frame: Frame, resource: Resource, access: Access, values: Mapping[str, Value], raw: Sequence[str] = ()
+    frame: Frame,
+    resource: Resource,
+    access: Access,
+    values: Mapping[str, Value],
+    raw: Sequence[str] = (),
+    *,
+    lock: bool = True,
 ) -> Script[Seen]:
-    """Find the row among those that the caller may READ, and lock it.
+    """Find the row among those that the caller may READ.
+
+    Args:
+        lock: keep others from writing it until the end of the transaction.
 
     Raises:
         Refusal: NOT_FOUND, for a missing row and an unreadable one alike.
@@ -95,11 +104,11 @@ def locate(
     read = frame.rights.on(resource, Operation.READ)
     if read is None:
         raise Refusal(NOT_FOUND)
-    key = ("locate", frame.rights, resource.name, access, tuple(raw))
+    key = ("locate", frame.rights, resource.name, access, tuple(raw), lock)
     prepared = frame.plans.get(
         key,
         lambda: render(
-            seen_sql(resource, read, access, raw, frame.dialect, hidden_too=False, lock=True), frame.dialect
+            seen_sql(resource, read, access, raw, frame.dialect, hidden_too=False, lock=lock), frame.dialect
         ),
     )
     rows = yield prepared.bind(values)
