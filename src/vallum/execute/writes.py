@@ -138,7 +138,7 @@ def _grown(resource: Resource, written: Mapping[str, Any], raw: Mapping[str, Any
     return [
         Fault(f"/{name}", "length", f"The merged document would take more than {longest} bytes.")
         for name in merged
-        if len(json.dumps(written[name], ensure_ascii=False).encode()) > longest
+        if len(json.dumps(written[name], ensure_ascii=False).encode(errors="surrogatepass")) > longest
     ]
 
 
@@ -188,8 +188,11 @@ def raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _document(raw: str | None) -> Any:
-    """The text of a stored JSON document as Python values."""
-    return None if raw is None else json.loads(raw)
+    """The text of a stored JSON document as Python values. What another program left that is none is replaced by a change."""
+    try:
+        return None if raw is None else json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _insert(

@@ -13,17 +13,21 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, final
 
 from sqlalchemy import types
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from vallum.declare.dialect import DURATION, DialectName
 from vallum.declare.resource import Field
-from vallum.store.sql import Convert, converter
+from vallum.store.sql import DIALECTS, Convert, converter
 
 JSON_OBJECT_PAIRS: Final = 60
 """SQLite takes 127 arguments a function."""
 
 FIELDS_CACHED: Final = 4_096
 """Fields whose converter is kept: SQLAlchemy takes 2 µs to find it, and every key in a path needs one."""
+
+_PAIR: Final = r"\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)"
+_ALONE: Final = r"\\u(0000|[dD][89a-fA-F]..)"
 
 PLAIN: Final = (types.Integer, types.String)
 """Both stores render these as JSON by themselves. `Enum` is a String and comes before."""
@@ -184,8 +188,16 @@ def _postgres_float(_: Any, text: str) -> str:
     return f"CASE WHEN {text} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {text} + 0 END"
 
 
-def _postgres_json(_: Any, text: str) -> str:
-    return f"({text})::jsonb"
+def _postgres_json(type_: Any, text: str) -> str:
+    if isinstance(type_.dialect_impl(DIALECTS["postgresql"]), JSONB):
+        return text
+    # `json` keeps escapes that `jsonb` refuses: NUL, and halves of a pair (RFC 8259 §8.2). They are looked for between
+    # escaped backslashes and whole pairs, which stay aside meanwhile as characters that no JSON text holds.
+    aside = f"replace(({text})::text, '\\\\', chr(1))"
+    aside = f"regexp_replace({aside}, '{_PAIR}', chr(2) || '\\1' || chr(2) || '\\2', 'g')"
+    shown = f"regexp_replace({aside}, '{_ALONE}', '\\\\ufffd', 'g')"
+    shown = f"replace(replace({shown}, chr(2), '\\u'), chr(1), '\\\\')"
+    return f"CASE WHEN strpos(({text})::text, '\\u') = 0 THEN ({text})::jsonb ELSE {shown}::jsonb END"
 
 
 def _postgres_numeric(type_: Any, text: str) -> str:

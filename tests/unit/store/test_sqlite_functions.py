@@ -136,6 +136,28 @@ def test_a_document_is_written_as_postgresql_writes_it(kept: str | float, text: 
     assert document_text(kept) == text
 
 
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        ('{"a":"\\ud83d"}', '{"a": "\ufffd"}'),
+        ('"\\uDE00\\ud83D\\uDe00\\ud83d"', '"\ufffd\U0001f600\ufffd"'),
+        (r'"\\ud83d \\\ud83d"', '"\\\\ud83d \\\\\ufffd"'),
+        ('{"\\ud83d":1}', '{"\ufffd": 1}'),
+        ('[NaN,Infinity,-Infinity,"\\u0000"]', '[null, null, null, "\\u0000"]'),
+        ("[1e999999999,-1e-999999999]", "[null, null]"),
+        ("no json", None),
+        ("", None),
+        ("[" * 100_000, None),
+        ("1" * 5_000, None),
+    ],
+)
+def test_a_document_that_cannot_be_shown_as_it_is(kept: str, text: str | None) -> None:
+    """Another program stored it: in part, or all of it, it is shown as something else, and no list fails by it."""
+    shown = document_text(kept)
+    assert shown == text
+    assert shown is None or shown.encode()
+
+
 def test_null_stays_null() -> None:
     """A column without a value gives null and no error."""
     connection = sqlite3.connect(":memory:")
