@@ -83,6 +83,7 @@ class Pool:
             Exception: it cannot be opened.
         """
         self._running = True
+        self._open += 1
         try:
             self.release(await self._opened())
         except BaseException:
@@ -167,12 +168,10 @@ class Pool:
             raise busy()
         try:
             async with asyncio.timeout(self._limits.acquire_seconds):
-                while True:
-                    if self._open < self._limits.connections:
-                        return await self._opened()
-                    found = await self._turn()
-                    if found is not None:
-                        return found
+                if self._open < self._limits.connections:
+                    self._open += 1
+                    return await self._opened()
+                return await self._turn() or await self._opened()
         except TimeoutError:
             raise busy() from None
         except Refusal:
@@ -184,7 +183,7 @@ class Pool:
             raise meaning(error, closed=True, overdue=False) from error
 
     async def _turn(self) -> Lent | None:
-        """Wait for a connection that is given back, or for the place of one that is gone (None)."""
+        """Wait for a connection that is given back, or for the place of one that is gone (None): it is kept for us."""
         if len(self._waiting) >= self._limits.queue:
             raise busy()
         waiting: asyncio.Future[Lent | None] = asyncio.get_running_loop().create_future()
@@ -201,17 +200,16 @@ class Pool:
     def _passed_on(self, given: Lent | None) -> None:
         """It came for somebody who does not wait any more."""
         if given is None:
-            self._wake()
+            self._vacate()
         else:
             self.release(given)
 
     async def _opened(self) -> Lent:
-        self._open += 1
+        """At a place that is counted already."""
         try:
             lent = Lent(await self._connect())
         except BaseException:
-            self._open -= 1
-            self._wake()
+            self._vacate()
             raise
         self._all.add(lent)
         if self._is_down:
@@ -230,16 +228,16 @@ class Pool:
 
     def _gone(self, lent: Lent) -> None:
         self._all.discard(lent)
-        self._open -= 1
-        self._wake()
+        self._vacate()
 
-    def _wake(self) -> None:
-        """A place is free: the next who waits may connect."""
+    def _vacate(self) -> None:
+        """A place is for the next who waits, who may connect; without one it is free."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(None)
                 return
+        self._open -= 1
 
     async def _look(self) -> None:
         while True:

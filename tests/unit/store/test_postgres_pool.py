@@ -553,6 +553,31 @@ async def test_who_is_cancelled_while_waiting_takes_nothing_along(name: str) -> 
         assert pool._open == 1
 
 
+async def test_a_free_place_is_for_who_has_waited_for_it(name: str) -> None:
+    """Not for who comes in the moment in which it becomes free; whoever is cancelled hands it on."""
+    async with opened(name, PostgresLimits(connections=1)) as database:
+        pool = database._pool
+        held = await pool.acquire(5.0)
+        served: list[str] = []
+
+        async def work(who: str) -> None:
+            lent = await pool.acquire(5.0)
+            served.append(who)
+            pool.release(lent)
+
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            impatient = tasks.create_task(work("impatient"))
+            await asyncio.sleep(0)
+            tasks.create_task(work("waiter"))
+            await asyncio.sleep(0)
+            await held.connection.close()
+            tasks.create_task(work("newcomer"))
+            pool.discard(held)
+            impatient.cancel()
+        assert served == ["waiter", "newcomer"]
+        assert pool._open == 1
+
+
 # Killed ------------------------------------------------------------------------------------
 
 
