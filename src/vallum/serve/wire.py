@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -104,23 +105,21 @@ class Service:
             await self.audit.start()
             for starter in self.api.starters:
                 await _called(starter)
-        except Exception:
+        except BaseException:
             await self._close()  # threads would keep the process alive
             raise
 
     async def stop(self) -> None:
         """Call the stoppers, write the counters and nonces, seal the audit, finish the queued writes, close."""
-        try:
-            for stopper in self.api.stoppers:
-                await _called(stopper)
-        finally:
-            await self._close()
+        async with AsyncExitStack() as stack:  # each, whatever those before it raise
+            stack.push_async_callback(self._close)
+            for stopper in reversed(self.api.stoppers):
+                stack.push_async_callback(_called, stopper)
 
     async def _close(self) -> None:
-        await self.counters.stop()
-        await self.ledger.stop()
-        await self.audit.stop()
-        await self.database.stop()
+        async with AsyncExitStack() as stack:
+            for each in (self.database, self.audit, self.ledger, self.counters):  # the last one first
+                stack.push_async_callback(each.stop)
 
 
 def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Service:
