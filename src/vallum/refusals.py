@@ -54,7 +54,7 @@ class Refusal(Exception):
         retry_after_seconds: int | None = None,
         allow: tuple[str, ...] = (),
         violated: tuple[str, ...] = (),
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        limits: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         """
         Args:
@@ -64,7 +64,7 @@ class Refusal(Exception):
             retry_after_seconds: for `Retry-After`.
             allow: the methods for the `Allow` of a 405.
             violated: names of the quota policies that were exceeded.
-            headers: further header fields of the answer.
+            limits: header fields of the claim that was refused, in place of those of the claim before it.
         """
         super().__init__(reason.code)
         self.reason = reason
@@ -73,7 +73,7 @@ class Refusal(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.allow = allow
         self.violated = violated
-        self.headers = headers
+        self.limits = limits
 
 
 # edge ---------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ api: Final = API(
     plans={
         "hourly": Plan("100/s", hour=10),
         "burst": Plan("5/s"),
+        "both": Plan("5/s", hour=1000),
         "slow": Plan("100/s", hour=4, after_quota=Reduced("3/min")),
         "large": Plan("100000/s"),
     },
@@ -52,7 +53,13 @@ api.resource(
     bulk=10,
     cost={"change": 2},
 )
-for name, plan, farm in (("hal", "hourly", 1), ("bo", "burst", 1), ("sly", "slow", 1), ("lars", "large", 2)):
+for name, plan, farm in (
+    ("hal", "hourly", 1),
+    ("bo", "burst", 1),
+    ("pia", "both", 1),
+    ("sly", "slow", 1),
+    ("lars", "large", 2),
+):
     api.accounts.add(name, roles=["owner"], plan=plan, attributes={"farm": farm})
 
 ANY = {"if-match": "*"}
@@ -143,6 +150,24 @@ def test_a_bulk_larger_than_the_burst_takes_the_whole_burst(client: As, clock: C
     assert refused.json()["code"] == "quota_exceeded"
     clock.forward(int(refused.headers["retry-after"]))
     assert bo.post("/sheep", json=flock(10)).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["bo", "pia"])
+def test_a_bulk_refused_by_the_burst_announces_the_burst(client: As, clock: Clock, name: str) -> None:
+    """Its one unit was there, those of its rows were not: the answer has the limit that refused it, and that alone."""
+    caller = client(name)
+    assert caller.post("/sheep", json=flock(10)).status_code == 201
+    clock.forward(0.5)
+    refused = caller.post("/sheep", json=flock(10))
+    assert (refused.status_code, refused.json()["violated_policies"]) == (429, ["burst"])
+    limit = refused.headers["ratelimit"]
+    assert limit.startswith('"burst";r=')
+    assert int(limit.rpartition("t=")[2]) <= int(refused.headers["retry-after"])
+    assert refused.headers["ratelimit-policy"].endswith('"burst";q=5;w=1')
+    assert sorted(n.lower() for n, _ in refused.headers.items() if "ratelimit" in n.lower()) == [
+        "ratelimit",
+        "ratelimit-policy",
+    ]
 
 
 def test_a_bulk_past_the_quota_goes_at_the_reduced_pace(client: As, clock: Clock) -> None:

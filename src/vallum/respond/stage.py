@@ -89,7 +89,7 @@ def respond(outcome: Outcome, response: Response) -> Reply:
     status, headers, body = _render(outcome, request, response)
     if isinstance(outcome, (Created, Returned)) and outcome.replayed:
         headers.append(REPLAYED)
-    headers += _common(request, authorised.metered, response)
+    headers += _common(request, authorised.metered.limits, response)
     return Reply(status, headers, body)
 
 
@@ -180,10 +180,9 @@ def refuse(refusal: Refusal, ticket: Ticket, raw: Raw, response: Response, form:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
     if reason.status == 405:
         headers.append((b"allow", ", ".join(refusal.allow).encode()))
-    headers += refusal.headers
     request, metered = behind(ticket)
     if request is not None:
-        headers += _common(request, metered, response)
+        headers += _common(request, refusal.limits or (() if metered is None else metered.limits), response)
     else:
         headers += [(b"x-request-id", raw.request_id.encode()), (b"date", response.date(raw.now))]
         if raw.origin is not None:
@@ -230,11 +229,9 @@ def _challenge(refusal: Refusal, response: Response) -> list[Header]:
     return [(b"www-authenticate", REALM + error + metadata)]
 
 
-def _common(request: Request, metered: Metered | None, response: Response) -> list[Header]:
+def _common(request: Request, limits: tuple[Header, ...], response: Response) -> list[Header]:
     """What every answer says once there is a request: its id, the date, the limits, the origin's permission."""
-    headers: list[Header] = [(b"x-request-id", request.id.encode()), (b"date", response.date(request.received_at))]
-    if metered is not None:
-        headers += metered.limits
+    headers = [(b"x-request-id", request.id.encode()), (b"date", response.date(request.received_at)), *limits]
     origin = request.headers.get(b"origin")
     if origin is not None:
         headers += cors_headers(origin, response.cors)

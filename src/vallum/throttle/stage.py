@@ -168,19 +168,14 @@ async def throttle(identified: Identified, meter: Meter, before: Metered | None 
     cost = cost_of(admitted.route, request.method, request.query)
     claim, limits = meter.claim(identified, cost)
     if cost and not claim.allowed:
-        raise Refusal(
-            QUOTA_EXCEEDED,
-            retry_after_seconds=claim.retry_after_seconds,
-            violated=claim.violated,
-            headers=limits,
-        )
+        raise _exceeded(claim, limits)
     # What costs nothing is asked again and again, and does nothing: there nobody fills the room for nonces for nothing.
     counts = cost > 0 or (admitted.route is not None and request.method in admitted.route.fresh)
     if counts and identified.stamp is not None and before is None:
         try:
             await meter.accept(identified, identified.stamp)
         except Refusal as refusal:
-            refusal.headers = limits
+            refusal.limits = limits
             raise
     return Metered(identified, claim, limits, cost)
 
@@ -198,5 +193,11 @@ def charge(metered: Metered, meter: Meter, units: int) -> Metered:
         return metered
     claim, limits = meter.claim(metered.identified, units - metered.units, metered.units)
     if not claim.allowed:
-        raise Refusal(QUOTA_EXCEEDED, retry_after_seconds=claim.retry_after_seconds, violated=claim.violated)
+        raise _exceeded(claim, limits)
     return Metered(metered.identified, claim, limits, units)
+
+
+def _exceeded(claim: Claim, limits: tuple[Header, ...]) -> Refusal:
+    return Refusal(
+        QUOTA_EXCEEDED, retry_after_seconds=claim.retry_after_seconds, violated=claim.violated, limits=limits
+    )
