@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
-from sqlalchemy import Column, Table, select
+from sqlalchemy import Column, Table, select, types
 from sqlalchemy.engine import Dialect
 
 from vallum import defaults
@@ -19,6 +19,10 @@ from vallum.execute.shape import key_condition
 from vallum.store.ports import CommandDatabase, Statement
 from vallum.store.sql import DIALECTS, render, sql
 from vallum.validate.columns import parse_text
+
+FLOAT8: Final = 701
+NUMERIC: Final = 1700
+"""Types of PostgreSQL (pg_type.h), which SQLAlchemy wants to know of numbers only."""
 
 
 @final
@@ -85,4 +89,6 @@ def _read(found: Sequence[Sequence[Any]], table: Table, dialect: DialectName) ->
 
 def _reader(column: Column[Any], dialect: Dialect) -> Any:
     """From the driver's value to the ORM's."""
-    return column.type.dialect_impl(dialect).result_processor(dialect, None) or (lambda value: value)
+    type_ = column.type
+    oid = FLOAT8 if isinstance(type_, types.Float) else NUMERIC if isinstance(type_, types.Numeric) else None
+    return type_.dialect_impl(dialect).result_processor(dialect, oid) or (lambda value: value)

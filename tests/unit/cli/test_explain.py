@@ -15,7 +15,8 @@ GAUGES = """
 import enum
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from sqlalchemy import DateTime, ForeignKey
+from decimal import Decimal
+from sqlalchemy import JSON, DateTime, Float, ForeignKey, Numeric, and_
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, deny, me, when
 class Base(DeclarativeBase): ...
@@ -36,6 +37,11 @@ class Part(Base):
     made: Mapped[date] = mapped_column(primary_key=True)
     kind: Mapped[Kind] = mapped_column(primary_key=True)
     text: Mapped[str] = mapped_column(primary_key=True)
+    price: Mapped[Decimal] = mapped_column(Numeric(8, 2))
+    share: Mapped[Decimal] = mapped_column(Float(asdecimal=True, decimal_return_scale=2))
+    weight: Mapped[float]
+    ratio: Mapped[float] = mapped_column(Numeric(8, 2, asdecimal=False))
+    labels: Mapped[dict[str, int]] = mapped_column(JSON)
 api = API("Meters", roles=["reader", "blind", "trainee", "scoped", "signed"])
 api.resource(
     Meter,
@@ -48,7 +54,8 @@ api.resource(
     bulk=10,
 )
 api.resource(Reading, allow("scoped", READ))
-api.resource(Part, allow("reader", READ))
+worth = and_(Part.price == Decimal("1.50"), Part.share > 0, Part.weight == 2.5, Part.ratio == 0.25)
+api.resource(Part, allow("reader", READ, where=worth))
 @api.action(Meter, "reset", allow("reader"))
 def reset(call: Call, meter: Meter) -> None: ...
 api.accounts.add("rita", roles=["reader", "trainee"])
@@ -58,7 +65,8 @@ api.accounts.add("sam", roles=["signed"])
 def fill(db: Session) -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     db.add_all([Meter(at=noon, owner="rita"), Meter(at=noon + timedelta(days=1), owner="bert")])
-    db.add(Part(number=uuid.UUID(int=1), made=date(2026, 3, 1), kind=Kind.GAS, text="Größe 1,5"))
+    db.add(Part(number=uuid.UUID(int=1), made=date(2026, 3, 1), kind=Kind.GAS, text="Größe 1,5",
+        price=Decimal("1.50"), share=Decimal("0.5"), weight=2.5, ratio=0.25, labels={"a": 1}))
     db.flush()
     db.add_all([Reading(id=n, meter_at=noon) for n in range(1, 4)])
 """
