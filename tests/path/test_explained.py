@@ -63,7 +63,7 @@ def test_an_explanation_is_what_is_answered(data: Path, account: str | None) -> 
         for route, method in ROUTES:
             for path in () if (route.path, method) == OF_A_LOGIN else paths(route, database):
                 lines = explained(api, table, database, Asked(method, path, account, ADDRESS[0], NOON))
-                body = {} if method in route.bodies else None
+                body: Any = {} if method in route.bodies else None
                 answer = client.request(method, path, json=body, headers={"if-match": '"another"'})
                 if answer.status_code == 400 or b"state_forbidden" in answer.content:
                     continue
