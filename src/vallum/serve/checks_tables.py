@@ -63,7 +63,7 @@ def _verbs(resource: Resource, *, acts: bool) -> dict[Verb, frozenset[str]]:
     for operation, verb in WRITES:
         rules = [rule for rule in resource.rules_on(operation) if rule.effect == "allow"]
         names = {n for rule in rules for n in (*granted_fields(resource, rule, operation), *rule.set)}
-        columns = (resource.fields[name].column for name in names)
+        columns = (resource.fields[name].column for name in names | _made(resource, operation))
         if rules:
             found[verb] = frozenset(c.name for c in columns if c is not None)
     if any(rule.effect == "allow" for rule in resource.rules_on(Operation.DELETE)):
@@ -77,6 +77,15 @@ def _verbs(resource: Resource, *, acts: bool) -> dict[Verb, frozenset[str]]:
     return found
 
 
+def _made(resource: Resource, operation: Operation) -> set[str]:
+    """Fields that nobody is granted and a write gives a value all the same: of the model's own making, and the tenant."""
+    columns = {name: field.column for name, field in resource.fields.items() if field.column is not None}
+    if operation is Operation.UPDATE:
+        return {name for name, column in columns.items() if column.onupdate is not None}
+    tenant = set() if resource.tenant is None else {resource.tenant[0]}
+    return tenant | {name for name, column in columns.items() if column.default is not None}
+
+
 def _missing(place: str) -> Finding:
     return error(
         "table-missing",
@@ -87,10 +96,8 @@ def _missing(place: str) -> Finding:
 
 
 def _columns(resource: Resource, relation: Relation) -> Iterator[Finding]:
-    known = {name.lower() for name in relation.columns}
-    missing = [
-        f.column.name for f in resource.fields.values() if f.column is not None and f.column.name.lower() not in known
-    ]
+    columns = [field.column.name for field in resource.fields.values() if field.column is not None]
+    missing = [name for name in columns if name not in relation.columns]
     if missing:
         yield error(
             "column-missing",
@@ -169,7 +176,6 @@ def _followers(resource: Resource, relations: Mapping[Table, Relation | None]) -
     for table in taken_along(resource):
         relation = relations.get(table)
         known = {(other.schema, other.name) for other in (c.table for c in acting_on(table))}
-        known |= {(None, name) for _, name in known}
         for schema, name in sorted((relation.followers if relation is not None else frozenset()) - known, key=str):
             yield _unknown(resource, table, schema, name)
 
@@ -180,9 +186,7 @@ def _unknown(resource: Resource, table: Table, schema: str | None, name: str) ->
         f"Through {table.name} the database would take rows of {where} along, or change them, unknown to the models."
     )
     mend = f"Reflect {where} into the same MetaData, its foreign key with ondelete=, or do not allow DELETE."
-    # A table of the default schema has none in the models and one in the catalogue.
-    tables = table.metadata.tables
-    follower = tables.get(where, tables.get(name))
+    follower = table.metadata.tables.get(where)
     keys = () if follower is None else follower.foreign_key_constraints
     lines = [referring(key) for key in keys if key.referred_table is table]
     if lines:

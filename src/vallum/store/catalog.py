@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -23,12 +23,13 @@ class Relation:
 
     Attributes:
         kind: `view` for materialised ones too.
-        columns: their names.
+        columns: their names; those that the model has, as it spells them, where the database reads both as one.
         allowed: privilege → the columns on which this user has it; DELETE, which has no columns, names all or none.
         led: columns with which an index over all rows begins that finds equal values.
         unique: sets of columns whose values no two rows share.
-        followers: tables (schema, name) whose rows go or change when a row of this one goes.
-        locked_sequences: sequences behind its columns of which this user may take no number.
+        followers: tables (schema, name) whose rows go or change when a row of this one goes; named as the models name them,
+            or without a schema where the database finds them so.
+        locked_sequences: sequences behind its columns' defaults of which this user may take no number.
         user: who asks.
     """
 
@@ -71,15 +72,15 @@ _INDEXES: Final = """
     WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL
 """
 _FOLLOWERS: Final = """
-    SELECT CASE WHEN pg_table_is_visible(c.oid) THEN NULL ELSE n.nspname::text END, c.relname::text
+    SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE k.contype = 'f' AND k.confrelid = $1 AND k.conparentid = 0 AND k.confdeltype IN ('c', 'n', 'd')
 """
 _SEQUENCES: Final = """
-    SELECT s FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid,
-      pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname) s
-    WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = ''
-      AND s IS NOT NULL AND NOT has_sequence_privilege(s, 'USAGE')
+    SELECT DISTINCT format('%I.%I', n.nspname, s.relname) FROM pg_attrdef a
+    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_class s ON s.oid = d.refobjid JOIN pg_namespace n ON n.oid = s.relnamespace
+    WHERE a.adrelid = $1 AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END ORDER BY 1
 """
 
 
@@ -103,10 +104,16 @@ def _postgresql(table: Table) -> Script[Relation | None]:
         allowed=allowed,
         led=frozenset(names[0] for _, finds, names in indexes if finds and names[0] is not None),
         unique=frozenset(frozenset(names) for unique, _, names in indexes if unique and None not in names),
-        followers=frozenset((schema, name) for schema, name in followers),
+        followers=frozenset(_named(table, *follower) for follower in followers),
         locked_sequences=tuple(name for (name,) in sequences),
         user=user,
     )
+
+
+def _named(table: Table, schema: str, name: str, visible: bool) -> tuple[str | None, str]:
+    tables = table.metadata.tables
+    named = schema if f"{schema}.{name}" in tables or not visible else None
+    return named, name
 
 
 # SQLite ----------------------------------------------------------------------------------------
@@ -128,20 +135,32 @@ def _sqlite(table: Table) -> Script[Relation | None]:
     if not rows or table.schema is not None:
         return None
     name, kind = rows[0]
-    described = yield Statement(_COLUMNS, (name,))
+    as_modelled = _spelled(column.name for column in table.columns)
+    described = [(as_modelled(column), place) for column, place in (yield Statement(_COLUMNS, (name,)))]
     columns = frozenset(column for column, _ in described)
     keys: dict[str, list[str | None]] = {"": [column for column, place in described if place]}
     unique = {""}
     for index, is_unique, column in (yield Statement(_LISTED, (name,))):
-        keys.setdefault(index, []).append(column)
+        keys.setdefault(index, []).append(None if column is None else as_modelled(column))
         if is_unique:
             unique.add(index)
     followers = yield Statement(_POINTING, (name,))
+    table_as_modelled = _spelled(other.name for other in table.metadata.tables.values())
     return Relation(
         kind="view" if kind == "view" else "table",
         columns=columns,
         allowed=dict.fromkeys(VERBS, columns),
         led=frozenset(names[0] for names in keys.values() if names and names[0] is not None),
         unique=frozenset(frozenset(n for n in keys[i] if n) for i in unique if keys[i] and None not in keys[i]),
-        followers=frozenset((None, follower) for (follower,) in followers),
+        followers=frozenset((None, table_as_modelled(follower)) for (follower,) in followers),
     )
+
+
+def _spelled(known: Iterable[str]) -> Callable[[str], str]:
+    """From a name of the database to that of a model; SQLite tells ASCII letters apart by no case."""
+    names = {_folded(name): name for name in known}
+    return lambda name: names.get(_folded(name), name)
+
+
+def _folded(name: str) -> str:
+    return name.encode().lower().decode()
