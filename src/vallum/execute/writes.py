@@ -31,12 +31,15 @@ from vallum.execute.written import (
     writing,
 )
 from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Fault, Refusal
-from vallum.store.ports import Script, Violation
+from vallum.store.ports import Script, Statement, Violation
 from vallum.store.sql import Prepared, Sql, joined, render, sql
 from vallum.validate.merge_patch import merge
 from vallum.validate.preconditions import EntityTags
 
 DELETED_AT: Final = "deleted_at"
+ATTEMPT: Final = Statement("SAVEPOINT vallum_attempt", ())
+UNDO: Final = Statement("ROLLBACK TO SAVEPOINT vallum_attempt", ())
+KEEP: Final = Statement("RELEASE SAVEPOINT vallum_attempt", ())
 
 
 def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, Any]) -> Script[Seen]:
@@ -51,6 +54,9 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
         raise Refusal(BODY_INVALID, faults=tuple(faults))
     names = tuple(name for name in resource.fields if name in body)
     grants = access.grants
+    tentative = len(grants) > 1 and bool(writing(grants, body))
+    if tentative:
+        yield ATTEMPT
     key = yield from _inserted(frame, resource, access, grants, body)
     seen = yield from reread(frame, resource, access, key)
     while seen is not None and (wrong := _unheld(grants, body, seen.mask)):
@@ -59,9 +65,11 @@ def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, 
         grants = tuple([grant for grant in grants if grant not in wrong])
         if not grants:
             raise Refusal(STATE_FORBIDDEN)
-        yield frame.plans.get(("undo", frame.dialect, resource.name), _delete, frame, resource).bind(key)
+        yield UNDO  # and what triggers made of it: nobody may see a row that never was
         key = yield from _inserted(frame, resource, access, grants, body)
         seen = yield from reread(frame, resource, access, key)
+    if tentative:
+        yield KEEP
     mask = 0 if seen is None else seen.mask & ~sum(grant.bit for grant in access.grants if grant not in grants)
     if seen is None or not access.holds(mask) or not all(access.allows(mask, name) for name in names):
         raise Refusal(STATE_FORBIDDEN)
@@ -238,15 +246,9 @@ def soft_deletion(resource: Resource, dialect: DialectName) -> Sql | None:
     return sql(f"{column_name(field, dialect)} = ", value_param(field, DELETED_AT, dialect))
 
 
-def _delete(frame: Frame, resource: Resource) -> Prepared:
-    table = table_of(resource, frame.dialect)
-    return render(sql(f"DELETE FROM {table} WHERE ", key_condition(resource, frame.dialect)), frame.dialect)
-
-
 def _remove(frame: Frame, resource: Resource) -> Prepared:
     dialect = frame.dialect
     mark = soft_deletion(resource, dialect)
-    if mark is None:
-        return _delete(frame, resource)
     table = table_of(resource, dialect)
-    return render(sql(f"UPDATE {table} SET ", mark, " WHERE ", key_condition(resource, dialect)), dialect)
+    doing = sql(f"DELETE FROM {table}") if mark is None else sql(f"UPDATE {table} SET ", mark)
+    return render(sql(doing, " WHERE ", key_condition(resource, dialect)), dialect)
