@@ -103,7 +103,7 @@ def authorise(metered: Metered, policy: Policy) -> Authorised:
 
 def charged(authorised: Authorised, metered: Metered) -> Authorised:
     """The same, when more was claimed for the request."""
-    return Authorised(metered, *authorised[1:])
+    return Authorised(metered, authorised.route, authorised.rights, authorised.verb, authorised.access)
 
 
 def _permit(rights: Rights, route: Route, method: str, verb: Verb) -> tuple[bool, Access | None]:

@@ -218,8 +218,8 @@ async def _written(
 
 
 async def _created(intent: CreateIntent, frame: Frame, execution: Execution) -> Result:
-    _, resource, access, values, key = intent
-    if key is None:
+    resource, access, values = intent.resource, intent.access, intent.values
+    if intent.idempotency is None:
         database = execution.database
         row = await _at_once(at_once.creation(frame, database.opaque, resource, access, values), database)
         if row is not None:
@@ -228,7 +228,7 @@ async def _created(intent: CreateIntent, frame: Frame, execution: Execution) -> 
     def script() -> Script[Result]:
         return result_of((yield from unmoved(writes.create, frame, resource, access, values)))
 
-    return await _written(key, script, frame, execution)
+    return await _written(intent.idempotency, script, frame, execution)
 
 
 async def _at_once(statement: Statement | None, database: Database) -> Row | None:
