@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final, final
 
 from pydantic import BaseModel, TypeAdapter
@@ -21,6 +22,8 @@ from vallum.store.ports import Script
 ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, bytearray})
 """What holds nothing else."""
+CONTAINERS: Final = frozenset({dict, list, tuple})
+"""What most results are made of."""
 
 
 @final
@@ -66,9 +69,7 @@ def refuse_rows(result: Any) -> None:
     Raises:
         TypeError: there is one, or something that cannot be looked at twice.
     """
-    if type(result) in PLAIN:
-        return
-    if inspect(type(result), raiseerr=False) is not None:
+    if type(result) not in CONTAINERS and inspect(type(result), raiseerr=False) is not None:
         raise TypeError(
             f"a handler returned a {type(result).__name__} inside of something else, or one without a resource: only "
             "a row by itself is read again under the rules; return what call.get or call.list give"
@@ -76,13 +77,14 @@ def refuse_rows(result: Any) -> None:
     if isinstance(result, Iterator):
         raise TypeError(f"a handler returned a {type(result).__name__}: make a list of it")
     for part in _parts(result):
-        refuse_rows(part)
+        if type(part) not in PLAIN:
+            refuse_rows(part)
 
 
 def _parts(result: Any) -> Iterable[Any]:
     """Members, entries, fields and computed fields."""
     if isinstance(result, Mapping):
-        return [*result.keys(), *result.values()]
+        return chain(result.keys(), result.values())
     decorated = getattr(type(result), "__pydantic_decorators__", None)
     parts = [] if decorated is None else [getattr(result, name) for name in decorated.computed_fields]
     if isinstance(result, BaseModel):
