@@ -156,3 +156,15 @@ def test_a_timeout_of_the_handlers_own_is_its_error(cleo: Client) -> None:
 
     with pytest.raises(TimeoutError):
         awaited(cleo, given_up)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), StopIteration(1)])
+def test_what_an_endpoint_raises_never_ends_the_server(cleo: Client, error: BaseException) -> None:
+    """sys.exit() and its like are errors of the program, as in a plain one: other requests run on the same event loop."""
+
+    async def leaves(_: Call) -> None:
+        raise error
+
+    with pytest.raises(RuntimeError):
+        awaited(cleo, leaves)
+    assert cleo.get("/rooms").status_code == 200

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -69,6 +70,22 @@ def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call
     """`await call.transact(work)` of an async handler."""
     yield from check_epoch(frame)
     return (yield from _called(frame, models, route, None, work, keep=lambda result: result))
+
+
+async def own(work: Awaitable[Any]) -> Any:
+    """What an author's coroutine returns.
+
+    Raises:
+        RuntimeError: it left by `sys.exit()`, which would end the server and all its requests, or by a cancellation that
+            nobody asked for, which would leave this one without an answer.
+    """
+    try:
+        return await work
+    except (SystemExit, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise RuntimeError(f"a handler raised {type(error).__name__}") from error
 
 
 def answer(frame: Frame, result: Any) -> Script[Result]:

@@ -288,7 +288,7 @@ async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -
     bound = asyncio.timeout(defaults.REQUEST_SECONDS)
     try:
         async with bound:
-            result = await handler.function(call, *(() if handler.body is None else (intent.body,)))
+            result = await handlers.own(handler.function(call, *(() if handler.body is None else (intent.body,))))
         done = True
         return await database.write(lambda: handlers.answer(frame, result))
     except (Moved, Refusal, TimeoutError) as error:
