@@ -58,7 +58,8 @@ def _sqlite(prepared: Prepared) -> Script[Explained]:
 
 _NAME: Final = "vallum_explained"
 _FIRST: Final = """
-    SELECT x.relname::text, a.attname::text FROM pg_class x JOIN pg_index i ON i.indexrelid = x.oid
+    SELECT n.nspname::text, x.relname::text, a.attname::text FROM pg_class x JOIN pg_namespace n ON n.oid = x.relnamespace
+    JOIN pg_index i ON i.indexrelid = x.oid
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE x.relname = ANY($1::text[])
 """
 
@@ -67,24 +68,33 @@ def _postgresql(prepared: Prepared) -> Script[Explained]:
     yield Statement(f"PREPARE {_NAME} AS {prepared.text}", ())
     arguments = ", ".join(["NULL"] * len(prepared.params))
     call = f"{_NAME}({arguments})" if arguments else _NAME
-    ((plan,),) = yield Statement(f"EXPLAIN (FORMAT JSON) EXECUTE {call}", ())
+    # Without VERBOSE it tells of no schema.
+    ((plan,),) = yield Statement(f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {call}", ())
     yield Statement(f"DEALLOCATE {_NAME}", ())
-    nodes = list(_nodes(plan[0]["Plan"]))
-    used = {str(node["Index Name"]): str(node.get("Index Cond", "")) for node in nodes if "Index Name" in node}
-    firsts = yield Statement(_FIRST, (list(used),))
-    whole = any(not _names(column, used[index]) for index, column in firsts if used[index])
-    return Explained(whole or any(map(_walks, nodes)), any(node["Node Type"] == "Sort" for node in nodes))
+    nodes = list(_nodes(plan[0]["Plan"], ""))
+    used = [
+        (schema, str(node["Index Name"]), condition)
+        for schema, node in nodes
+        if "Index Name" in node and (condition := str(node.get("Index Cond", "")))
+    ]
+    rows = yield Statement(_FIRST, ([name for _, name, _ in used],))
+    firsts = {(schema, name): column for schema, name, column in rows}
+    whole = any((c := firsts.get((schema, name))) and not _names(c, condition) for schema, name, condition in used)
+    walks = whole or any(_walks(node) for _, node in nodes)
+    return Explained(walks, any(node["Node Type"] == "Sort" for _, node in nodes))
 
 
 def _names(column: str, condition: str) -> bool:
     """An index whose first column is not asked for is read as a whole (or skipped through, from PostgreSQL 18 on)."""
-    return re.search(rf'(?<![\w"])"?{re.escape(column)}"?(?![\w"])', condition) is not None
+    return re.search(rf'(?<![\w"])"?{re.escape(column)}"?(?![\w".])', condition) is not None
 
 
-def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield node
+def _nodes(node: Mapping[str, Any], schema: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each with the schema of its table; an index below a bitmap names none, and has that of the bitmap."""
+    schema = str(node.get("Schema", schema))
+    yield schema, node
     for child in node.get("Plans", ()):
-        yield from _nodes(child)
+        yield from _nodes(child, schema)
 
 
 def _walks(node: Mapping[str, Any]) -> bool:

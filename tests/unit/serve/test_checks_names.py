@@ -122,3 +122,27 @@ def test_tables_of_one_name_in_two_schemas(tmp_path: Path) -> None:
     stores.server().script(stores.name_of(stores.database_of(data) or ""), part.format("public"))
     (unknown,) = [f for f in found(data, build) if f.severity == "error"]
     assert (unknown.identifier, "rows of parts along" in unknown.message) == ("cascade-unknown", True)
+
+
+@POSTGRESQL
+def test_indexes_of_one_name_in_two_schemas(tmp_path: Path) -> None:
+    """The one of the rule's own table serves it, though another's begins with another column. It is partial, so that the
+    plan is asked.
+    """
+
+    def build(_: Connection) -> API:
+        api = API("Trade", roles=["a"], attributes={"over": int}, existing_tables=True)
+        api.resource(Below, allow("a", READ, where=Below.over == me.attr["over"]), path="/it")
+        return api
+
+    data = tmp_path / "data"
+    table = (
+        'CREATE TABLE {0}below (id integer PRIMARY KEY, over integer NOT NULL); CREATE INDEX "by" ON {0}below ({1});'
+    )
+    make(
+        data, stores.POSTGRESQL, table.format("", "over) WHERE (over IS NOT NULL") + table.format("sales.", "id, over")
+    )
+    assert found(data, build) == []
+    name = stores.name_of(stores.database_of(data) or "")
+    stores.server().script(name, 'DROP INDEX "by"; CREATE INDEX "by" ON below (id, over)')
+    assert [f.identifier for f in found(data, build)] == ["rule-index"]
