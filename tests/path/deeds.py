@@ -1,6 +1,7 @@
 """Handlers over the models of `works`: each test puts the function that it is about into `DEEDS`.
 
-Who there is: `cleo` is a clerk of her own rooms, `bert` is the boss, `gwen` acts but reads nothing.
+Who there is: `cleo` is a clerk of her own rooms, `bert` is the boss, `gwen` acts but reads nothing, `cora` is
+a clerk and a boss.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ api.resource(
     allow("boss", READ),
 )
 api.resource(Slot, allow("clerk", READ, where=Slot.day == 2))
-# Nobody fills `author`, which must not be null.
 api.resource(
-    Notice, allow("boss", READ | CREATE, fields=["id", "room_id", "text", "approved"], set={Notice.approved: True})
+    Notice,
+    # Nobody fills `author`, which must not be null; but for a clerk who is a boss, in one room.
+    allow("boss", READ | CREATE, fields=["id", "room_id", "text", "approved"], set={Notice.approved: True}),
+    allow("clerk", CREATE, where=Notice.room_id == 2, fields=["room_id"], set={Notice.author: me.id}),
 )
 
 
@@ -74,3 +77,4 @@ HIDDEN: Final = Lamp
 
 for name, role in (("cleo", "clerk"), ("carl", "clerk"), ("bert", "boss"), ("gwen", "agent")):
     api.accounts.add(name, roles=[role])
+api.accounts.add("cora", roles=["clerk", "boss"])

@@ -495,6 +495,20 @@ def test_a_violated_constraint_is_refused_as_on_the_wire(
     assert done(bert, goes_on).json() == [expected.status_code, 4]
 
 
+def test_a_row_is_tried_under_one_rule_after_the_other_in_a_handler_too(client: As, data: Path) -> None:
+    """The store undoes the attempt under a rule that does not hold, inside of what the handler does."""
+
+    def tries(call: Call) -> Any:
+        with pytest.raises(Refusal, match="body_invalid"):
+            call.create(Notice, {"room_id": 1})
+        return call.create(Notice, {"room_id": 2})
+
+    cora = client("cora")
+    assert cora.post("/notices", json={"room_id": 1}).status_code == 422
+    assert done(cora, tries).json()["room_id"] == 2
+    assert [row[:2] for row in rows(data, "SELECT room_id, author FROM notices")] == [(2, "cora")]
+
+
 def test_a_refusal_that_a_handler_catches_leaves_nothing(client: As, data: Path) -> None:
     """What the refused write had done is undone, what the handler did before and after it is not."""
 
