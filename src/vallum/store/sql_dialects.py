@@ -47,7 +47,7 @@ class _Marking:
         if bindparam.key == ME_ROLES:
             return self._set_of(self.vallum_roles, bindparam.type)
         if bindparam.expanding:
-            return self._set_of(bindparam.value or (), bindparam.type)
+            return self._set_of(_members(bindparam), bindparam.type)
         if bindparam.type._has_bind_expression:  # noqa: SLF001  # SQLAlchemy's own compilers ask the same
             raise DeclarationError(
                 "type-expression", repr(bindparam.type), "Types with SQL bind expressions are not supported."
@@ -93,6 +93,13 @@ class _Marking:
 
     def _null(self, _: Any) -> str:
         return "NULL"
+
+
+def _members(bindparam: BindParameter[Any]) -> Iterable[Any]:
+    members: Iterable[Any] | None = bindparam.effective_value
+    if members is None:  # of no members, a deny would deny nothing
+        raise DeclarationError("rule-parameter", bindparam.key, "A set in a rule is a list of constants, or me.roles.")
+    return members
 
 
 class _SQLiteMarking(_Marking, SQLiteCompiler):  # type: ignore[misc]  # visit_table takes what it is given

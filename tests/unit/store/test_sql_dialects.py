@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, exists, func, literal, select
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, bindparam, exists, func, literal, select
 from sqlalchemy.types import TypeDecorator
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
+from vallum.declare.policy import me
 from vallum.store.sql import condition
 
 META = MetaData()
@@ -60,6 +61,15 @@ def test_a_set_of_nothing() -> None:
     assert written(name.in_([])) == "items.name IN (SELECT NULL WHERE 1 = 0)"
     assert written(func.anything().in_([]), "postgresql") == "anything() IN (SELECT NULL WHERE 1 = 0)"
     assert written(ITEMS.c.id.in_([]), "postgresql") == "items.id IN (SELECT CAST(NULL AS INTEGER) WHERE 1 = 0)"
+
+
+@pytest.mark.parametrize("members", [bindparam("x", expanding=True), bindparam("x"), me.id, me.attr["region"]])
+def test_a_set_that_nobody_gives_is_refused(members: Any) -> None:
+    """Of no members it would be, and a deny on it would never apply."""
+    with pytest.raises(DeclarationError, match="rule-parameter"):
+        written(name.in_(members))
+    given: Any = bindparam("x", callable_=lambda: ["a", "b"], expanding=True)
+    assert written(name.in_(given)) == "items.name IN (?a, ?b)"
 
 
 def test_a_type_that_wraps_its_values_in_sql_is_refused() -> None:
