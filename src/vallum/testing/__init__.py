@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, final
@@ -26,9 +27,12 @@ from vallum.testing.wire import FRESHNESS, Answer, Headers, dumped, freshness, r
 __all__ = ["ORIGIN", "Answer", "Client", "Failures", "Headers", "create_database"]
 
 T = TypeVar("T")
+Clock = Callable[[], float]
 
 ORIGIN: Final = "https://testserver"
 PLENTY: Final = 1_000_000
+SAME_TIME: Final = 5.0
+"""Seconds by which two clocks may differ that tell the same time: two calls of the real one lie apart."""
 
 
 @final
@@ -56,32 +60,51 @@ class _Running:
     open: ClassVar[dict[Path, _Running]] = {}
     lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, api: API, data: Path, clock: Callable[[], float], database: str | None) -> None:
+    def __init__(self, api: API, data: Path, clock: Clock, database: str | None) -> None:
         self.users = 0
+        self.api = api
         self.data = data
         self.clock = clock
+        self.database = database
         self.journal = Failures()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="vallum-testing", daemon=True)
         self.thread.start()
-        self.service: Service = build_service(api, _place(data, database), self.journal, clock)
-        self.run(self.service.start())
+        try:
+            self.service: Service = build_service(api, _place(data, database), self.journal, clock)
+            self.run(self.service.start())
+        except BaseException:
+            self._end()
+            raise
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
 
+    def tells(self, clock: Clock | None) -> bool:
+        """Whether that is the time here."""
+        return clock is None or clock == self.clock or abs(clock() - self.clock()) <= SAME_TIME
+
     def stop(self) -> None:
-        self.run(self.service.stop())
+        try:
+            self.run(self.service.stop())
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
 
     @classmethod
-    def join(cls, api: API, data: Path, clock: Callable[[], float], database: str | None) -> _Running:
+    def join(cls, api: API, data: Path, clock: Clock | None, database: str | None) -> _Running:
         with cls.lock:
             running = cls.open.get(data)
             if running is None:
-                running = cls.open[data] = cls(api, data, clock, database)
+                running = cls.open[data] = cls(api, data, clock or time.time, database)
+            elif (running.api, running.database) != (api, database) or not running.tells(clock):
+                raise ValueError(
+                    f"{data} is served already, with another api, clock or database: close that client first"
+                )
             running.users += 1
             return running
 
@@ -105,9 +128,13 @@ class Client:
         api: the API.
         as_: name of the account; None for a caller without a credential.
         data: a data directory made by :func:`create_database`; a temporary one with `api.accounts` when omitted.
-        clock: Unix seconds; the real time when omitted.
+        clock: Unix seconds. All clients of a data directory have that of the first; the real time when it has none.
         database: `postgresql://…`, made by :func:`create_database`; SQLite in `data` when omitted.
         fresh: False for a client that sends neither timestamp nor nonce by itself.
+
+    Raises:
+        ValueError: a client of another `api` or `database`, or whose clock tells another time, has this data directory
+            open.
     """
 
     def __init__(
@@ -115,18 +142,19 @@ class Client:
         api: API,
         as_: str | None = None,
         data: Path | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Clock | None = None,
         database: str | None = None,
         *,
         fresh: bool = True,
     ) -> None:
-        self._temporary = None if data is not None else tempfile.TemporaryDirectory(prefix="vallum-")
-        if self._temporary is not None:
-            data = Path(self._temporary.name) / "data"
-            create_database(api, data, clock=clock, database=database)
-        if data is None:
-            raise TypeError("there is a data directory by now")
-        self._running = _Running.join(api, data.resolve(), clock, database)
+        with ExitStack() as opened:
+            if data is None:
+                place = opened.enter_context(tempfile.TemporaryDirectory(prefix="vallum-"))
+                data = Path(place) / "data"
+                create_database(api, data, clock=clock or time.time, database=database)
+            self._running = _Running.join(api, data.resolve(), clock, database)
+            opened.callback(self._running.leave)
+            self._closing = opened.pop_all()
         self._as = as_
         self._fresh = fresh
         self._token: tuple[str, float] | None = None
@@ -138,10 +166,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Stop the service when this was its last client."""
-        self._running.leave()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        """Stop the service when this was its last client. A second time does nothing."""
+        self._closing.close()
 
     @property
     def service(self) -> Service:
