@@ -38,7 +38,7 @@ class Desk(Base):
     school: Mapped[int] = mapped_column(index=True)
 
 
-ROLES = ("school", "level", "number", "score", "above", "barred")
+ROLES = ("school", "level", "number", "score", "listed", "above", "barred")
 api = API("Test", roles=ROLES, attributes={"n": int})
 api.resource(
     Pupil,
@@ -46,6 +46,7 @@ api.resource(
     allow("level", READ, where=Pupil.level == me.attr["n"]),
     allow("number", READ, where=Pupil.number == me.attr["n"]),
     allow("score", READ, where=Pupil.score == me.attr["n"]),
+    allow("listed", READ, where=Pupil.school.in_([me.attr["n"], 5])),
     allow("above", READ, where=Pupil.school.between(1, me.attr["n"])),
     allow("barred", READ),
     deny("barred", READ, where=Pupil.school < me.attr["n"]),

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import BinaryExpression, ClauseList, Grouping
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
@@ -129,6 +130,12 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
     def visit_not_between_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
         return self._between(binary, "NOT BETWEEN", options)
 
+    def visit_in_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return str(self._generate_generic_binary(_typed(binary), " IN ", **options))
+
+    def visit_not_in_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
+        return f"({self._generate_generic_binary(_typed(binary), ' NOT IN ', **options)})"
+
     def visit_lower_func(self, function: Any, **options: Any) -> str:
         return self._of_one(function, options)
 
@@ -161,6 +168,18 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
         if isinstance(element.type, Enum):
             return f'(CAST({text} AS TEXT) COLLATE "C")'
         return f'({text} COLLATE "C")' if isinstance(element.type, String) else text
+
+
+def _typed(binary: Any) -> Any:
+    """An IN whose listed values have the type of what is looked for; SQLAlchemy leaves those of the caller without one."""
+    listed = getattr(binary.right, "element", None)
+    if not isinstance(listed, ClauseList):
+        return binary
+    members = [
+        m._with_binary_element_type(binary.left.type) if isinstance(m, BindParameter) and m.type._isnull else m  # noqa: SLF001
+        for m in listed.clauses
+    ]
+    return BinaryExpression(binary.left, Grouping(ClauseList(*members)), binary.operator, type_=binary.type)
 
 
 class _PostgresApart(PostgresMarking):
