@@ -24,7 +24,7 @@ PARTS = """
 CREATE TABLE payments_old PARTITION OF payments FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id);
 CREATE TABLE payments_oldest PARTITION OF payments_old FOR VALUES FROM (0) TO (50);
 CREATE TABLE "payments'$1%%s" PARTITION OF payments FOR VALUES FROM (100) TO (200);
-CREATE TABLE orders () INHERITS (documents);
+CREATE TABLE orders () INHERITS ("old  documents");
 GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA public TO under_reader;
 GRANT UPDATE (payer) ON payments_oldest TO under_reader;
 """
@@ -42,7 +42,7 @@ class _Payment(_Base):
 
 
 class _Document(_Base):
-    __tablename__ = "documents"
+    __tablename__ = "old  documents"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     payer: Mapped[str] = mapped_column(index=True)
 
@@ -152,7 +152,7 @@ def test_rights_to_a_table_above_are_refused(under: Under, opened: PostgresComma
     opened.write(database.remove)
     under.as_owner("CREATE TABLE everything (payer varchar NOT NULL)")
     under.as_owner(f"GRANT SELECT (payer) ON everything TO {READER}")
-    under.as_owner("ALTER TABLE documents INHERIT everything")
+    under.as_owner('ALTER TABLE "old  documents" INHERIT everything')
     with pytest.raises(StoreError, match="everything"):
         opened.write(database.apply(under.api, READER))
     under.as_owner(f"REVOKE ALL ON everything FROM {READER}")

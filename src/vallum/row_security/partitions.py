@@ -52,13 +52,13 @@ def closing(tables: Collection[str], role: str) -> str:
     the tables themselves that lie below another one have policies of their own.
     """
     listed = ", ".join(map(quoted_text, tables))
-    below = _BELOW.replace("$1", f"ARRAY[{listed}]")
+    below = " ".join(_BELOW.split()).replace("$1", f"ARRAY[{listed}]")
     secured = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
     policy = f"CREATE POLICY {OWNERS_POLICY} ON %s TO CURRENT_USER USING (TRUE) WITH CHECK (TRUE)"
     revoked = quoted_text(f" FROM {quoted(role, 'postgresql')}")
     # A foreign table has rights, and no policies.
     return (
-        f"DO $vallum$ DECLARE it text; BEGIN FOR it IN {' '.join(below.split())} LOOP"
+        f"DO $vallum$ DECLARE it text; BEGIN FOR it IN {below} LOOP"
         " IF (SELECT relkind <> 'f' FROM pg_class WHERE oid = to_regclass(it)) THEN"
         f" EXECUTE format('ALTER TABLE %s {secured}', it); EXECUTE format('{policy}', it); END IF;"
         f" EXECUTE 'REVOKE ALL ON ' || it || {revoked}; END LOOP; END $vallum$"
