@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from vallum.testing import Client
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
 
 
+NUMBERS: Final = itertools.count(1)
+
+
 class Base(DeclarativeBase):
     """The tables of these tests."""
 
@@ -27,6 +31,7 @@ class Box(Base):
     state: Mapped[str] = mapped_column(Text)
     packer: Mapped[str | None] = mapped_column(Text)
     watch: Mapped[str | None] = mapped_column(Text)
+    number: Mapped[int] = mapped_column(default=lambda: next(NUMBERS))
 
 
 class Seen(Base):
@@ -72,8 +77,10 @@ def test_a_trigger_keeps_no_row_that_never_was(tmp_path: Path, store: str) -> No
     for text in SQLITE if store == stores.SQLITE else POSTGRESQL:
         stores.rows(data, text)
     with stores.client(api, "ann", data) as ann:
-        assert _made(ann, {"id": 1, "state": "packed"}) == {"id": 1, "state": "packed", "packer": "ann", "watch": None}
-        assert _made(ann, {"id": 2, "state": "free"}) == {"id": 2, "state": "free", "packer": None, "watch": None}
+        packed, free = _made(ann, {"id": 1, "state": "packed"}), _made(ann, {"id": 2, "state": "free"})
+        assert (packed["packer"], packed["watch"]) == ("ann", None)
+        assert (free["packer"], free["watch"]) == (None, None)
+        assert free["number"] > packed["number"] + 1  # a default is made anew for each attempt
         several = [{"id": 3, "state": "watched"}, {"id": 4, "state": "packed"}, {"id": 5, "state": "free"}]
         assert [row["packer"] for row in _made(ann, several)["items"]] == [None, "ann", None]
         refused = ann.post("/boxes", json={"id": 6, "state": "burnt"})
