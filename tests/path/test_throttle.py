@@ -237,6 +237,37 @@ def test_a_form_that_was_asked_for_costs_nothing_more(client: As, clock: Clock) 
     assert taken(rita) == 8 * 2 + 2
 
 
+@pytest.mark.parametrize(
+    ("bodies", "slowed"),
+    [
+        ([{"title": "a", "pages": 1}], 1),
+        ([{"title": "a", "pages": 1}, {"pages": 2, "title": "b"}], 1),
+        ([{"title": "a", "pages": 1}, {"title": "a", "shelf_id": 1}], 2),
+        ([{"title": "a"}], 0),
+        ([{"title": "a", "pages": 1, "shelf_id": 1, "price": 1.5}], 0),
+        ([{"title": "a", "pages": -1, "price": "no"}], 0),
+    ],
+)
+def test_a_set_of_fields_that_nobody_has_written_is_paid_for(
+    client: As, bodies: list[dict[str, object]], slowed: int
+) -> None:
+    """Its statement is new; one field and all of them are everybody's, and a body that is refused builds nothing."""
+    walt = client("walt")
+    for body in bodies:
+        assert walt.post("/books", json=body).status_code in {201, 422}
+    assert taken(walt) == len(bodies) + 2 * slowed
+
+
+def test_changes_pay_for_their_fields_as_well(client: As) -> None:
+    """Once, whichever rows they are of; other fields are another form, and a new row is none of a change."""
+    walt, anything = client("walt"), {"if-match": "*"}
+    for key, status in ((2, 200), (1, 403), (4, 404)):
+        assert walt.patch(f"/books/{key}", json={"title": "a", "pages": 1}, headers=anything).status_code == status
+    assert taken(walt) == 3 + 2
+    assert walt.post("/books", json={"title": "a", "pages": 1}).status_code == 201
+    assert taken(walt) == 4 + 4
+
+
 def test_a_plan_that_the_api_does_not_have_is_no_plan(client: As, data: Path) -> None:
     """Given behind the back of this process: 503, not the budget of somebody else."""
     tim = client("tim")

@@ -14,6 +14,7 @@ from vallum.declare.document import Document
 from vallum.execute import at_once, bulk, handlers, writes
 from vallum.execute.call import Call
 from vallum.execute.counting import EXACT, Total, estimate, estimate_of, plan_statement
+from vallum.execute.forms import pay_for_forms
 from vallum.execute.frame import Frame, Moved, Plans, Values, frame_of, same_epoch
 from vallum.execute.item import item_shape, item_values, row_statement, shown_of
 from vallum.execute.listing import ListShape
@@ -137,6 +138,7 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         return await _serve(intent, execution.principals)
     frame = frame_of(intent.authorised, execution.dialect, execution.plans)
     database = execution.database
+    pay_for_forms(intent, execution.plans, execution.meter)
     if isinstance(intent, CreateIntent):
         result = await _created(intent, frame, execution)
         key = key_parts(intent.resource, result.row_key)
