@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -15,16 +13,6 @@ from vallum.authorise.evaluator import CallerValues, Evaluator, UnsupportedExpre
 from vallum.declare.policy import me, now, today
 
 TABLE: Any = Task.__table__
-
-
-@pytest.fixture
-def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose clock is nine hours ahead of UTC."""
-    with monkeypatch.context() as changed:
-        changed.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 def value(expression: Any, instant: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)) -> Any:

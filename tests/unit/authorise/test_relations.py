@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Table, and_, exists, literal, or_, select
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Table, and_, exists, func, literal, or_, select, union
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column, relationship
 
@@ -102,6 +102,8 @@ def test_one_indexed_condition_is_enough() -> None:
         (Room.owner != "anna", False),
         (Room.owner > "anna", False),
         (Room.owner == Room.size, False),
+        (func.lower(Room.owner) == "anna", False),
+        (func.rented(Room.owner), False),
         (Room.owner.is_(None), False),
         (or_(Room.owner == "anna", Room.owner == "otto"), False),
     ],
@@ -156,6 +158,9 @@ def test_nothing_is_rewritten_inside_a_not() -> None:
         Desk.next.has(Desk.width == 3),
         exists().where(Room.id > Desk.room_id, ANNAS),
         exists().where(ANNAS),
+        exists().where(Room.size == Room.id, ANNAS),  # of one table, though the other has an id as well
+        select(Room.id).exists(),
+        union(select(Room.id).where(ANNAS), select(Room.id)).exists(),
         exists().where(Room.id == Desk.room_id, Room.size == Desk.width, ANNAS),
         exists().where(aliased(Room).owner == "anna"),
     ],

@@ -28,7 +28,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.types import NullType
+from sqlalchemy.types import NullType, TypeDecorator
 
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import me, now, today
@@ -110,6 +110,12 @@ def test_postgresql_numbers_a_value_once() -> None:
     assert found == Prepared("$1$2$3$4::DATE$2$4::DATE", (ONE, ANNA, ONE, day))
 
 
+def test_a_constant_of_any_kind_has_a_number() -> None:
+    """One that cannot be hashed, too."""
+    found = render(sql(Param(None, value=["a"]), ANNA), "postgresql")
+    assert found.text == "$1$2"
+
+
 def test_one_statement_for_every_store() -> None:
     """Each with its own marks."""
     assert {name: one.text for name, one in each_dialect("a = ", ANNA).items()} == {
@@ -178,6 +184,8 @@ def test_a_value_stands_alone() -> None:
     assert value_sql(func.random(), "postgresql") == Sql(("random()",))
     with pytest.raises(DeclarationError, match="value-form"):
         value_sql(ITEMS.c.id, "sqlite")
+    with pytest.raises(DeclarationError, match="value-form"):
+        value_sql(select(select(literal(1).label("x")).cte().c.x).scalar_subquery(), "sqlite")
 
 
 def test_the_requests_values_are_named_and_all_others_given() -> None:
@@ -194,8 +202,9 @@ def test_the_requests_values_are_named_and_all_others_given() -> None:
         param(bindparam("a"), "sqlite")
 
 
+@pytest.mark.usefixtures("far_east")
 def test_sqlite_keeps_instants_as_utc() -> None:
-    """Those without a zone are; PostgreSQL takes them as they are."""
+    """Those without a zone are, wherever the machine stands; PostgreSQL takes them as they are."""
     convert = converter(DateTime(timezone=True), "sqlite")
     assert convert is not None
     assert convert(in_utc(14)) == "2026-03-01 12:00:00.000000"
@@ -243,3 +252,17 @@ def test_constants_are_the_drivers() -> None:
     assert isinstance(found.parts[-1], Param)
     assert found.parts[-1].value == uuid.UUID(int=1).hex
     assert param(literal(Decimal("1.50"), Numeric(5, 2)), "postgresql").value == Decimal("1.50")
+
+
+def test_null_is_null_in_every_type() -> None:
+    """An author's own type is not asked."""
+
+    class Lower(TypeDecorator[str]):
+        impl = String  # type: ignore[mutable-override]  # SQLAlchemy's own way to say it
+        cache_ok = True  # type: ignore[mutable-override]  # the same
+
+        def process_bind_param(self, value: Any, _: Any) -> str:
+            return str(value.lower())
+
+    assert param(literal("A", Lower()), "sqlite").value == "a"
+    assert param(literal(None, Lower()), "sqlite").value is None
