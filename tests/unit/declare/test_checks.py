@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import and_, or_, true
+from sqlalchemy import and_, bindparam, or_, true
 from tests.unit.declare.players import READ_ALL, Player, Team, declared, identifiers
 
 from vallum.authorise.checks import check, check_policy
@@ -55,6 +55,12 @@ def test_the_compiler_is_asked_only_about_sound_declarations() -> None:
     api = declared(allow("a", READ, fields=["nmae"], where=Team.captain == "x"))
     assert identifiers(api) == ["rule-field"]
     assert [f.identifier for f in check_policy(declared(allow("a", READ, where=true())), dialect="sqlite")] == []
+
+
+def test_a_missing_index_does_not_hide_what_does_not_compile() -> None:
+    """Both are told at once."""
+    api = declared(READ_ALL, allow("a", READ, where=and_(Player.nick == me.id, Player.name == bindparam("x"))))
+    assert identifiers(api, "postgresql", severity="error") == ["rule-index", "rule-parameter"]
 
 
 def test_more_rules_than_a_mask_has_bits() -> None:
