@@ -17,9 +17,13 @@ from sqlalchemy.orm import Session
 
 from vallum import defaults
 from vallum.declare.app import API
+from vallum.declare.checks import check_api
+from vallum.declare.checks_finding import refuse
+from vallum.declare.errors import DeclarationError
 from vallum.pipeline import Passage, answer
 from vallum.respond.stage import Reply
 from vallum.serve import create
+from vallum.serve.database import dialect_of
 from vallum.serve.wire import Place, Service, build_service
 from vallum.store.postgres_address import parse
 from vallum.testing.wire import FRESHNESS, Answer, Headers, dumped, freshness, receiver, scope_of
@@ -61,6 +65,7 @@ class _Running:
     lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, api: API, data: Path, clock: Clock, database: str | None) -> None:
+        _check(api, database)
         self.users = 0
         self.api = api
         self.data = data
@@ -122,7 +127,8 @@ class Client:
 
     Every request has a timestamp and a nonce of its own, unless it is given one of the two in `headers`.
 
-    It serves what a start refuses, too: let `vallum check` stand beside the tests.
+    A declaration that a start refuses by itself is refused here, too; what only the compiler or the database shows is not:
+    let `vallum check` stand beside the tests.
 
     Args:
         api: the API.
@@ -133,6 +139,7 @@ class Client:
         fresh: False for a client that sends neither timestamp nor nonce by itself.
 
     Raises:
+        DeclarationError: the declaration has an error, such as a rule of a role that there is not.
         ValueError: a client of another `api` or `database`, or whose clock tells another time, has this data directory
             open.
     """
@@ -256,6 +263,12 @@ def create_database(
     """Make a data directory for tests, filled by `seed(db)` and with `api.accounts`; its rows in `database` if given."""
     address = None if database is None else parse(database)
     create.create_database(api, data, now=clock(), seeders=() if seed is None else (seed,), address=address)
+
+
+def _check(api: API, database: str | None) -> None:
+    """What the declaration shows by itself, an index apart: it stands in nobody's way."""
+    found = check_api(api, dialect=dialect_of(None if database is None else parse(database)))
+    refuse([finding for finding in found if finding.identifier != "rule-index"], DeclarationError)
 
 
 def _place(data: Path, database: str | None) -> Place:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from vallum import API, READ, allow
+from vallum import API, READ, DeclarationError, allow
 from vallum.testing import Client, create_database
 
 
@@ -68,6 +68,14 @@ def test_what_differs_is_not_served_by_the_first(data: Path, other: Callable[[AP
             assert same.service is first.service
     with Client(declared("off"), "off", data) as after:
         assert after.get("/lamps").status_code == 200
+
+
+def test_a_declaration_that_a_start_refuses_is_not_served(data: Path) -> None:
+    """A test of a rule that applies to nobody would show nothing."""
+    before = threads()
+    with pytest.raises(DeclarationError, match=r"^rule-role: /lamps, rule 2"):
+        Client(declared("of"), "off", data)
+    assert threads() == before
 
 
 def test_a_second_close_does_nothing(data: Path) -> None:
