@@ -30,7 +30,10 @@ PYTEST: Final = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", f"--roo
 """Stop at the first failure; and nobody reads why an assertion failed."""
 ENVIRONMENT: Final = {"DIFFERENTIAL_CASES": "100", "DIFFERENTIAL_SEED": "1", "HYPOTHESIS_PROFILE": "ci"}
 TEST_SECONDS: Final = 120
-"""Of one run of tests; a mutant that takes longer is noticed by whoever waits."""
+"""Of one run of tests; a mutant that takes longer is noticed by whoever waits.
+
+The alarm asks Python to end, and what hangs in C never answers; the kernel ends that after as many seconds of CPU.
+"""
 MEMORY_BYTES: Final = 4 << 30
 """Of one run: a loop that does not end may fill a list."""
 NOTHING_TESTED: Final = frozenset({pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED})
@@ -74,6 +77,7 @@ def start(tests: Sequence[str], changed: Mapping[str, str], *, shown: bool = Fal
             os.dup2(null, 2)
         signal.signal(signal.SIGALRM, lambda *_: _leave(1))
         signal.alarm(TEST_SECONDS)
+        resource.setrlimit(resource.RLIMIT_CPU, (TEST_SECONDS, TEST_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         finder = _Changed(changed)
         sys.meta_path.insert(0, finder)
