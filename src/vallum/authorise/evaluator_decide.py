@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from sqlalchemy import BindParameter, Column, ColumnElement, and_, true
+from sqlalchemy import BindParameter, ColumnElement, and_, true
 from sqlalchemy.sql import visitors
 
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
@@ -165,15 +165,9 @@ def is_about(rule: Rule, operation: Operation | None) -> bool:
 def _existence(resource: Resource) -> ColumnElement[bool]:
     terms: list[ColumnElement[bool]] = [true()]
     if resource.soft_delete is not None:
-        terms.append(_column(resource, resource.soft_delete).is_(None))
+        terms.append(resource.fields[resource.soft_delete].expression.is_(None))
     if resource.tenant is not None:
         name, attribute = resource.tenant
-        column = _column(resource, name)
+        column = resource.fields[name].expression
         terms.append(column == BindParameter(ME_ATTRIBUTE + attribute, None, type_=column.type, unique=False))
     return and_(*terms)
-
-
-def _column(resource: Resource, name: str) -> Column[Any]:
-    """By the field's name, or by the column's."""
-    field = resource.fields.get(name)
-    return resource.table.c[name] if field is None or field.column is None else field.column

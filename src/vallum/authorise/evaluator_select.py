@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, final
 
 from sqlalchemy import Alias, FromClause, Join, Select, Table
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList, ColumnElement, Grouping
 from sqlalchemy.sql.functions import Function
@@ -148,7 +149,7 @@ def same(one: FromClause, other: FromClause) -> bool:
 
 def _own_froms(select: Select[Any], scope: Scope) -> list[FromClause]:
     """The FROMs that are left after correlation, as SQLAlchemy's compiler decides it."""
-    froms = list(select.get_final_froms())
+    froms = _froms(select)
     around = scope.enclosing()
     named, spared = select._correlate, select._correlate_except  # noqa: SLF001  # no public accessor
     if named:
@@ -158,9 +159,15 @@ def _own_froms(select: Select[Any], scope: Scope) -> list[FromClause]:
     if select._auto_correlate and len(froms) > 1:  # noqa: SLF001  # no public accessor
         nearest = [known for known, _ in scope.froms]
         froms = [f for f in froms if not _in(f, nearest)]
-        if not froms:
-            raise UnsupportedExpression("subquery-without-from", str(select))
     return froms
+
+
+def _froms(select: Select[Any]) -> list[FromClause]:
+    """As if it stood alone; a SELECT within it may then be left without any."""
+    try:
+        return list(select.get_final_froms())
+    except InvalidRequestError as error:
+        raise UnsupportedExpression("subquery-without-from", str(error)) from error
 
 
 def _in(wanted: FromClause, froms: Sequence[FromClause]) -> bool:
@@ -173,14 +180,14 @@ def _refuse_extras(select: Select[Any]) -> None:
         "GROUP BY": select._group_by_clauses,  # noqa: SLF001  # these parts have no public accessors
         "HAVING": select._having_criteria,  # noqa: SLF001
         "DISTINCT": select._distinct,  # noqa: SLF001
-        "FOR UPDATE": select._for_update_arg,  # noqa: SLF001
+        "FOR UPDATE": select._for_update_arg is not None,  # noqa: SLF001
         "options": select._with_options,  # noqa: SLF001
         "prefixes": (*select._prefixes, *select._suffixes),  # noqa: SLF001
         "CTE": select._independent_ctes,  # noqa: SLF001
     }
     limits = (select._limit_clause, select._offset_clause, select._fetch_clause)  # noqa: SLF001
     found = [name for name, part in extras.items() if part] + ["LIMIT" for part in limits if part is not None]
-    mappers = [e._annotations.get("parentmapper") for e in (*select._raw_columns, *select.get_final_froms())]  # noqa: SLF001
+    mappers = [e._annotations.get("parentmapper") for e in (*select._raw_columns, *_froms(select))]  # noqa: SLF001
     if any(mapper is not None and mapper.inherits is not None for mapper in mappers):
         found.append("a class that inherits its table")
     if found:

@@ -170,8 +170,10 @@ class Translator:
     def _in(self, node: elements.BinaryExpression[Any], scope: Scope) -> Term:
         left, right = self.term(node.left, scope), node.right
         if isinstance(right, BindParameter) and right.expanding:
-            read = reader_of(right.type)
-            members = [read(member) for member in self._bound(right) or ()]
+            listed, read = self._bound(right), reader_of(right.type)
+            if listed is None:
+                raise UnsupportedExpression("parameter-without-value", right.key)
+            members = [read(member) for member in listed]
             return lambda e: among(left(e), members)
         if isinstance(right, elements.Grouping) and isinstance(right.element, elements.ClauseList):
             terms = [self.term(clause, scope) for clause in right.element.clauses]

@@ -260,10 +260,15 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
     """
     if _family(left) != _family(right):
         raise UnsupportedExpression("mixed-types", f"{left!r} with {right!r}")
-    if isinstance(left, float) and isinstance(right, Decimal):
-        return left, float(right)
-    if isinstance(left, Decimal) and isinstance(right, float):
-        return float(left), right
+    if isinstance(left, float) or isinstance(right, float):
+        return _float(left), _float(right)
     if isinstance(left, Decimal) or isinstance(right, Decimal):
         return Decimal(left), Decimal(right)
     return left, right
+
+
+def _float(value: float | Decimal) -> float:
+    # PostgreSQL rounds an integer to compare it with a float; SQLite compares it as it is.
+    if isinstance(value, int) and int(float(value)) != value:
+        raise UnsupportedExpression("mixed-types", f"{value} has more digits than a float")
+    return float(value)

@@ -47,6 +47,14 @@ def test_a_float_makes_it_a_float() -> None:
     assert compared(operator.eq, 0.1, Decimal("0.1")) is True
 
 
+def test_an_integer_that_no_float_holds_is_not_compared_with_one() -> None:
+    """PostgreSQL rounds it and SQLite does not, so that only one of them calls the two equal."""
+    assert compared(operator.eq, 2**53, 2.0**53) is True
+    assert compared(operator.lt, 2.0**53, 2**53 + 2) is True
+    refused("mixed-types", compared, operator.eq, 2.0**53, 2**53 + 1)
+    refused("mixed-types", compared, operator.eq, 2**53 + 1, 2.0**53)
+
+
 def test_only_numbers_are_calculated_with() -> None:
     """On both sides."""
     refused("arithmetic", calculated, operator.add, 1, "a")
