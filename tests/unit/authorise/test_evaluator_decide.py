@@ -227,10 +227,20 @@ def test_create_is_judged_by_the_new_row() -> None:
     assert not decided("mona", CREATE, Task, {**new, "organisation_id": 2}).allowed
 
 
+def test_who_creates_need_not_read() -> None:
+    """A box for letters: what is put in is not seen again, and the caller may put in more."""
+    rules = [allow("member", CREATE, fields=["text"])]
+    decision = decide(rules, CREATE, _with(question_of("mia", Comment), rules), row_of(Comment, 1))
+    assert decision == Decision(visible=False, allowed=True, fields=frozenset({"text"}))
+
+
 def test_nobody_writes_what_the_server_writes() -> None:
     """The tenant, the mark of deletion, values that a rule sets, expressions and generated keys."""
     new = {**row_of(Comment, 1), "id": 9}
     assert decided("mia", CREATE, Comment, new).fields == {"task_id", "text", "internal"}
+    rules = [allow("member", CREATE, fields=["id", "text"])]
+    named = decide(rules, CREATE, _with(question_of("mia", Comment), rules), new)
+    assert named.fields == {"id", "text"}  # a generated key that a rule names is the client's
     project = decided("mona", UPDATE, Project, row_of(Project, 20)).fields
     assert project == {"lead_id", "title", "stage", "budget", "starts"}
     assert decided("mona", CREATE, Project, {**row_of(Project, 20), "id": number(98)}).fields == project
@@ -263,6 +273,7 @@ def test_an_action_is_judged_by_its_own_rules() -> None:
     question = question_of("mona", Project)
     running = {**row_of(Project, 20)}
     assert decide(rules, None, question, running).allowed
+    assert decide(rules, None, question, running).fields == set(question.resource.fields)
     assert not decide(rules, None, question, {**running, "stage": Stage.CLOSED}).allowed
     assert not decide(rules, None, question_of("mia", Project), running).allowed
     assert decide(rules, None, question_of("mia", Project), running).visible
