@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql import expression, operators
-from sqlalchemy.sql.elements import BinaryExpression, ExpressionClauseList, UnaryExpression
+from sqlalchemy.sql.elements import BinaryExpression, ExpressionClauseList, Grouping, UnaryExpression
 from sqlalchemy.sql.functions import Function
 from tests.general.models import Comment, Currency, Invoice, Project, Stage, Task
 
@@ -72,6 +72,9 @@ def test_text_in_place_of_a_column() -> None:
     """A literal column, and a name without a table, are somebody's SQL."""
     assert "'1'" in refused("element", literal_column("1"))
     assert "'effort'" in refused("element", column("effort", Integer))
+    owned = literal_column("effort + 1", Integer)
+    owned.table = Task.__table__
+    assert "'effort + 1'" in refused("element", owned)
 
 
 def test_truth_of_a_truth() -> None:
@@ -136,6 +139,8 @@ def test_members_of_in() -> None:
     assert value(task.effort.in_([literal(4), task.priority])) is None
     assert "outside IN" in refused("element", me.roles)
     refused("subquery", BinaryExpression(Task.effort.expression, literal(3), operators.in_op))
+    selected: Any = Grouping(select(inner.effort).scalar_subquery())
+    assert value(BinaryExpression(Task.effort.expression, selected, operators.in_op)) is True
 
 
 def test_a_pattern_is_a_constant_or_an_expression() -> None:
@@ -187,6 +192,7 @@ def test_an_aggregate_stands_in_a_subquery_s_column() -> None:
     assert value(select(func.count(literal_column("*"))).select_from(inner).scalar_subquery()) == 1
     assert value(select(func.count(inner.priority)).scalar_subquery()) == 0
     assert value(select(func.sum(distinct(inner.effort))).scalar_subquery()) == 3
+    assert value(select(func.sum(-inner.effort)).scalar_subquery()) == -3
     refused("aggregate", func.count(task.effort))
     refused("aggregate", select(func.max(inner.effort, 2)).scalar_subquery())
     refused("aggregate", exists(select(inner.id).where(func.count(inner.id) > 1)))
