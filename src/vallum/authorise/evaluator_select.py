@@ -152,8 +152,7 @@ def _own_froms(select: Select[Any], scope: Scope) -> list[FromClause]:
     froms = _froms(select)
     around = scope.enclosing()
     named, spared = select._correlate, select._correlate_except  # noqa: SLF001  # no public accessor
-    if named:
-        froms = [f for f in froms if not (_in(f, around) and _in(f, named))]
+    froms = [f for f in froms if not (_in(f, around) and _in(f, named))]
     if spared is not None:
         froms = [f for f in froms if not _in(f, around) or _in(f, spared)]
     if select._auto_correlate and len(froms) > 1:  # noqa: SLF001  # no public accessor

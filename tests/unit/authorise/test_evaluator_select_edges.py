@@ -181,6 +181,12 @@ def test_an_aggregate_is_one_row_for_the_whole_group() -> None:
     assert found(select(count).where(lives, Bird.weight == 5).scalar_subquery() == 2) == {1}
 
 
+def test_existence_of_an_aggregate_is_refused() -> None:
+    """There is always one row, whatever stands beside it."""
+    refused("exists-aggregate", exists(select(func.count(Bird.id)).where(lives)))
+    refused("exists-aggregate", exists(select(func.count(Bird.id), Tree.id).where(lives).correlate(Tree)))
+
+
 def test_one_column_is_compared() -> None:
     """Neither two nor a whole row; where existence is asked, there may be many."""
     assert refused("subquery", select(Bird.id, Bird.weight).where(lives).scalar_subquery() == 1).startswith("2 columns")
@@ -191,6 +197,7 @@ def test_one_row_is_a_value() -> None:
     """Of one row it is the row's, of none NULL; two rows have no value."""
     assert found(select(Bird.weight).where(lives, Bird.id == 3).scalar_subquery() == 7) == {3}
     assert found(select(Bird.weight).where(lives, Bird.id == 3).scalar_subquery().is_(None)) == {1, 2}
+    assert found(select(func.abs(Bird.weight)).where(lives, Bird.id == 3).scalar_subquery() == 7) == {3}
     several = select(Bird.weight).where(lives).scalar_subquery() == 5
     assert refused("subquery-rows", several).startswith("2 rows")
 
