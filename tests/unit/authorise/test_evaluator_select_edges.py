@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Alias, Column, Integer, MetaData, Table, exists, func, select, true
+from sqlalchemy import Alias, Column, Integer, MetaData, Table, and_, exists, func, null, select, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, lazyload, mapped_column, relationship
+from sqlalchemy.sql.elements import Grouping
 
 from vallum.authorise.evaluator import CallerValues, Evaluator, UnsupportedExpression
 from vallum.authorise.evaluator_select import Rows, Scope, same
@@ -137,6 +138,8 @@ def test_a_row_counts_only_where_the_condition_is_true() -> None:
     assert found(exists(select(Bird.id).where((Bird.weight > 5) & (Bird.id == 3)))) == {1, 2, 3}
     assert found(exists(select(Bird.id).where((Bird.weight > 5) | (Bird.id == 1)))) == {1, 2, 3}
     assert found(exists(select(Bird.id).where((Bird.weight > 9) | lives))) == {1, 3}
+    assert found(exists(select(Bird.id).where(true()))) == {1, 2, 3}
+    assert found(exists(select(Bird.id).where(null()))) == set()
 
 
 def test_a_condition_is_tested_as_soon_as_its_last_row_is_there() -> None:
@@ -145,6 +148,8 @@ def test_a_condition_is_tested_as_soon_as_its_last_row_is_there() -> None:
     with pytest.raises(UnsupportedExpression, match="integer-overflow"):
         found(exists(broken))
     assert found(exists(broken.where(Tree.id < 3))) == {1}
+    both: Any = Grouping(and_(Tree.id < 3, nest.weight + (2**63 - 6) > 0))
+    assert found(exists(select(nest.id).where(nest.tree_id == Tree.id, both))) == {1}
     joined = select(Bird.id).where(Bird.id == nest.id, nest.tree_id == other.id, other.id == Tree.id, Bird.weight == 7)
     assert found(exists(joined)) == {3}
 
