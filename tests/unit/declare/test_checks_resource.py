@@ -18,7 +18,8 @@ from vallum.declare.checks_finding import refuse
 from vallum.declare.checks_resource import RESERVED
 from vallum.declare.errors import DeclarationError
 from vallum.declare.parameters import CREDENTIAL_PARAMETERS
-from vallum.declare.policy import CREATE, READ, UPDATE, allow, me
+from vallum.declare.policy import CREATE, READ, UPDATE, Rule, allow, me
+from vallum.declare.when import when
 from vallum.validate import query
 
 RESOURCES: list[tuple[str, dict[str, Any]]] = [
@@ -85,6 +86,21 @@ def test_a_create_that_leaves_a_column_empty() -> None:
     found = the("create-incomplete", api)
     assert (found.severity, found.place) == ("warning", "/players, role a")
     assert "team_id" in found.message
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        allow("b", CREATE, where=Player.account == me.id, fields=["name"]),
+        allow("b", CREATE, where=Player.limit == me.attr["age"], fields=["name"]),
+        allow("b", CREATE, fields=["name"], set={Player.account: me.id}),
+        allow("b", CREATE, fields=["name"], when=when(scope="write")),
+    ],
+    ids=["me", "attribute", "set", "when"],
+)
+def test_a_create_is_judged_for_a_caller_that_has_all_it_asks_for(rule: Rule) -> None:
+    """A name, attributes and met conditions; what stays empty for that one stays empty for everybody."""
+    assert the("create-incomplete", declared(READ_ALL, rule)).place == "/players, role b"
 
 
 class Body(BaseModel):
