@@ -57,6 +57,12 @@ def test_the_compiler_is_asked_only_about_sound_declarations() -> None:
     assert [f.identifier for f in check_policy(declared(allow("a", READ, where=true())), dialect="sqlite")] == []
 
 
+def test_a_warning_does_not_hide_what_does_not_compile() -> None:
+    """Only an error keeps a declaration from the compiler."""
+    api = declared(READ_ALL, allow("a", UPDATE, fields=["team_id"]), allow("b", READ, where=Team.captain == me.id))
+    assert {"reference-unreadable", "rule-other-table"} <= {*identifiers(api)}
+
+
 def test_a_missing_index_does_not_hide_what_does_not_compile() -> None:
     """Both are told at once."""
     api = declared(READ_ALL, allow("a", READ, where=and_(Player.nick == me.id, Player.name == bindparam("x"))))

@@ -103,6 +103,13 @@ def test_a_create_is_judged_for_a_caller_that_has_all_it_asks_for(rule: Rule) ->
     assert the("create-incomplete", declared(READ_ALL, rule)).place == "/players, role b"
 
 
+def test_a_create_need_not_give_the_tenant() -> None:
+    """The server writes it."""
+    rules = READ_ALL, allow("b", CREATE, fields=["name"])
+    assert "create-incomplete" in identifiers(declared(*rules))
+    assert "create-incomplete" not in identifiers(declared(*rules, tenant=("team_id", me.attr["age"])))
+
+
 class Body(BaseModel):
     """A body that does not fit the model."""
 
