@@ -29,6 +29,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    bindparam,
     cast,
     func,
 )
@@ -206,3 +207,12 @@ def test_what_only_the_compiler_knows() -> None:
     api.resource(thing, allow("a", READ, where=cast(thing.x, INET).is_not(None)))
     assert [f.identifier for f in check(api, dialect="sqlite")] == ["expression-compile"]
     assert check(api, dialect="postgresql") == []
+
+
+@pytest.mark.parametrize("when", ["default", "onupdate"])
+def test_a_default_that_has_no_sql(when: str) -> None:
+    """What a column gives itself is compiled like what a rule gives it."""
+    given: dict[str, Any] = {when: func.lower(bindparam("x"))}
+    api = API("Test", roles=["a"])
+    api.resource(with_column(mapped_column(String(20), **given)), allow("a", READ))
+    assert [(f.identifier, f.place) for f in check(api, dialect="sqlite")] == [("rule-parameter", "Thing.x")]
