@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from vallum.declare.plan import Plan
@@ -42,6 +42,7 @@ def state(tally: Tally) -> tuple[int, ...]:
     rest=st.integers(1, 30),
     after=st.sampled_from([0, 0, 1, 20, 90]),
 )
+@example(plan=Plan("7/s", hour=40), history=[(1, HOUR + 0.0)], first=6, rest=28, after=0)  # what is paid is spent
 def test_two_claims_of_one_request_are_as_one(
     plan: Plan, history: list[tuple[int, float]], first: int, rest: int, after: int
 ) -> None:

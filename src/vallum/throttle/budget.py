@@ -156,7 +156,7 @@ class Budget:
             tally.reduced_at = reduced_at
         if before:  # it is the whole request that will come again
             wait = conform(tally.burst_at, micros * burst.ticks, burst.interval, burst.tolerance, before + charge)[2]
-        retry = max(burst.seconds(wait), 0 if slows else self._until_more(tally, short, second, pause))
+        retry = max(burst.seconds(wait), self._until_whole(tally, cost, micros, paid, short, None if slows else pause))
         violated = () if allowed else short if flows else ("burst",) if slows else ("burst", *short)
         return Claim(allowed, self._policies, *self._standing(tally, cost, second, micros, left), retry, violated)
 
@@ -199,6 +199,21 @@ class Budget:
             tally.reduced_at, micros * slow.ticks, slow.interval, slow.tolerance, charge
         )
         return allowed, reduced_at, slow.seconds(wait if allowed else wait + before * slow.interval)
+
+    def _until_whole(
+        self, tally: Tally, cost: int, micros: int, paid: int, short: tuple[str, ...], pause: int | None
+    ) -> int:
+        """Seconds until the windows have room for the whole request, which comes again: what is paid is spent.
+
+        Args:
+            short: the windows without room for `cost` alone.
+            pause: seconds to wait at the reduced rate, if there is one; None where nothing but the burst refuses.
+        """
+        second = micros // MICROSECONDS
+        lacking = self._short(tally, paid + cost, second) if paid else short
+        if lacking != short:
+            return self._until_more(tally, lacking, second, self._slowly(tally, cost, micros, paid)[2])
+        return 0 if pause is None else self._until_more(tally, short, second, pause)
 
     def _until_more(self, tally: Tally, short: tuple[str, ...], second: int, pause: int) -> int:
         """Seconds until the windows in `short` have all ended, or the reduced rate admits the claim before that."""
