@@ -103,7 +103,7 @@ def demo(data: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             yield running
         finally:
             if running.poll() is None:
-                running.send_signal(signal.SIGINT)
+                running.terminate()  # a shell's background job ignores SIGINT, and so does what it starts
                 running.communicate(timeout=SECONDS)
 
 
