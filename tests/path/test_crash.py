@@ -52,12 +52,9 @@ def check_rows(server: Served, asked: list[Asked]) -> None:
     acknowledged = {one.mark for one in asked if one.status == 201}
     assert set(titles.values()) <= {1}
     assert acknowledged <= titles.keys() <= {one.mark for one in asked}
-    written = rows(
-        server,
-        "SELECT b.id, (SELECT count(*) FROM vallum_audit a WHERE a.resource = 'books' AND a.verb = 'create'"
-        f" AND a.row_key ->> 'id' = b.id AND a.principal = 'wim') FROM books b WHERE b.id > {SEEDED}",
-    )
-    assert {count for _, count in written} == {1}
+    written = rows(server, f"SELECT id FROM books WHERE id > {SEEDED} ORDER BY id")
+    audited = "SELECT row_key ->> 'id' AS book FROM vallum_audit WHERE resource = 'books' AND verb = 'create'"
+    assert rows(server, f"{audited} AND principal = 'wim' ORDER BY book") == written
     assert rows(server, "SELECT count(*) FROM vallum_audit") == [(len(written),)]
     assert rows(server, "PRAGMA integrity_check") == [("ok",)]
     audit = server.run("audit", "verify", "--json")

@@ -274,6 +274,10 @@ class Cut:
         port: int = self.server.sockets[0].getsockname()[1]
         return port
 
+    async def stop(self) -> None:
+        """On its own event loop: from another thread it could meet the end of a connection."""
+        self.server.close()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         answers, requests = await asyncio.open_unix_connection(self.socket)
@@ -322,7 +326,7 @@ def test_an_answer_that_is_lost_on_its_way_back(data: Path, word: bytes, headers
             )
             assert parcels(data, "new") == 1
         assert_clean(carl)
-    cut.server.close()
+    server.wait(cut.stop())
 
 
 # Too long, too many ---------------------------------------------------------------------------
