@@ -256,6 +256,9 @@ EXTREME: Final[list[dict[str, Any]]] = [
     },
     {**dict.fromkeys(VALUES), "text": "a", "colour": "b", "document": "abc", "blob": ""},
     {**dict.fromkeys(VALUES), "text": "Ä", "colour": "c", "document": [], "blob": "AA=="},
+    {**dict.fromkeys(VALUES), "document": 6.268963029132763e16, "binary_document": -6.268963029132763e18},
+    {**dict.fromkeys(VALUES), "document": 2.0**63, "binary_document": -(2.0**63)},
+    {**dict.fromkeys(VALUES), "document": 2.0**63 - 1024, "binary_document": -(2.0**63) - 2048},
 ]
 
 

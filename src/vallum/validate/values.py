@@ -20,7 +20,6 @@ from vallum import defaults
 from vallum.validate.faults import FORMAT, LENGTH, RANGE, TYPE, bad
 
 INT64: Final = 2**63
-EXACT_WHOLE: Final = 2**53
 """Below it a double is the whole number that it stands for."""
 DECIMAL_CHARACTERS: Final = 1_100
 """Of a decimal as text: the longest that a column may need (PostgreSQL's NUMERIC has up to 1,000 digits), and a few."""
@@ -215,10 +214,11 @@ def to_document(value: Any) -> Any:
     """A JSON document as a column keeps it: whole numbers exactly, within 64 bits; all others as doubles.
 
     Both stores and most readers know no other numbers than these (RFC 8259 §6). A whole number written with a
-    fraction or an exponent (1.0, 1e2) is a double, unless it is the whole document: SQLite's JSON column keeps no 1.0.
+    fraction or an exponent (1.0, 1e2) is a double, unless it is the whole document: SQLite's JSON column, whose affinity
+    is NUMERIC, keeps no double that has the value of a 64-bit number.
     """
     found = _document(value)
-    return int(found) if isinstance(found, float) and found.is_integer() and abs(found) < EXACT_WHOLE else found
+    return int(found) if isinstance(found, float) and found.is_integer() and -INT64 <= found < INT64 else found
 
 
 def _document(value: Any) -> Any:
