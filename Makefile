@@ -22,7 +22,8 @@ PYTHON ?= python3
 PORT ?= 8443
 DATA ?= ./data
 DATABASE ?=
-WORKERS ?= 2
+# One more than two processors have: some tests wait for a clock.
+WORKERS ?= 3
 PYTEST_ARGS ?=
 COVERAGE ?=
 UPGRADE ?=
