@@ -17,7 +17,6 @@ from vallum.declare.errors import DeclarationError
 from vallum.declare.model import made_by_database
 from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Field, Resource
-from vallum.declare.route import Kind
 from vallum.edge.cors import Cors
 from vallum.store.codec import json_value
 from vallum.store.sql import condition, expression_sql, value_sql
@@ -41,7 +40,7 @@ def check_policy(api: API, *, dialect: DialectName) -> list[Finding]:
         for index, rule in enumerate(resource.rules, 1):
             findings += _rule_findings(resource, rule, rule_place(resource.path, index, rule), dialect)
     for route in api.routes.values():
-        if route.kind is Kind.ACTION and route.resource is not None:
+        if route.resource is not None:  # an endpoint's rules have no row
             for method, handler in route.handlers.items():
                 for index, rule in enumerate(handler.rules, 1):
                     place = rule_place(f"{method} {route.path}", index, rule)
