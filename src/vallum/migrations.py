@@ -5,7 +5,7 @@
 
     run(Base.metadata)
 
-Needs `vallum[migrations]`. Vallum's own tables have `vallum db migrate`.
+Needs Alembic (the extra `migrations`). Vallum's own tables have `vallum db migrate`.
 """
 
 from __future__ import annotations

@@ -69,5 +69,5 @@ def postgres(module: str) -> Any:
     try:
         return import_module(f"vallum.store.{module}")
     except ModuleNotFoundError as error:
-        mend = "Install what it needs: `pip install 'vallum[postgres]'`."
+        mend = "Install asyncpg: `requirements/run.txt` of Vallum's checkout has it."
         raise StoreError("postgres-missing", str(error.name), mend) from None

@@ -194,3 +194,23 @@ def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page.parent.name != "adr"]
     assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
+
+
+def test_what_a_page_installs_is_what_is_locked() -> None:
+    """From files of the checkout, or by the name of something that the lock files have: never a name that is not ours."""
+    locked = {
+        name
+        for file in ROOT.glob("requirements/*.txt")
+        for name in re.findall(r"^([\w.-]+)==", file.read_text(), re.MULTILINE)
+    }
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md", *(ROOT / "src" / "vallum").rglob("*.py")]
+    lines = [line for page in pages for line in re.findall(r"pip install ([^`\n]+)", page.read_text(encoding="utf-8"))]
+    assert len(lines) >= 4
+    for line in lines:
+        for word in line.replace("'", "").split():
+            _, checkout, file = word.partition("/path/to/checkout")
+            assert (
+                word.startswith("-")
+                or (checkout and (ROOT / file[1:]).exists())
+                or re.split("[<>=]", word)[0] in locked
+            )

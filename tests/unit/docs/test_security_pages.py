@@ -83,6 +83,15 @@ def test_each_requirement_of_asvs_has_its_line() -> None:
     assert [row[:2] for row in ROW.findall(ASVS.read_text(encoding="utf-8"))] == expected
 
 
+def test_each_chapter_is_here_or_has_a_reason_why_not() -> None:
+    """V1 to V17, each once; the README counts those that are here."""
+    text = ASVS.read_text(encoding="utf-8")
+    here = re.findall(r"^## V(\d+) ", text, re.MULTILINE)
+    assert sorted(map(int, here + re.findall(r"^\| V(\d+) [^|]+ \| \S", text, re.MULTILINE))) == list(range(1, 18))
+    assert "[nine chapters of ASVS 5.0]" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(here) == 9
+
+
 def test_what_is_met_is_shown_and_what_is_counted_is_right() -> None:
     """A claim of `met` names a test or the page that meets it; the sums at the top are those of the lines."""
     text = ASVS.read_text(encoding="utf-8")
