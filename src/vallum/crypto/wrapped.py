@@ -1,6 +1,6 @@
 """Secrets at rest: random bytes in a file that only the master key opens.
 
-The passphrase is stretched by Argon2id (RFC 9106), as passwords are; what it gives seals the secret (RFC 5297).
+The passphrase is stretched by Argon2id (RFC 9106); what it gives seals the secret (RFC 5297).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from vallum.crypto import base64url
 from vallum.crypto.errors import BadKey, NotAuthentic
 from vallum.crypto.random import token_bytes
 from vallum.crypto.sealed import Sealer
-from vallum.defaults import ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES
 
 MARK: Final = "vallum-wrapped-1"
 """Says how the file is to be opened: other parameters are another number."""
 SALT_BYTES: Final = 16  # RFC 9106 §3.1
+_PASSES: Final = 2  # RFC 9106 §4; not those of passwords: what was wrapped opens for ever, whatever these cost one day
+_MEMORY_KIB: Final = 19 * 1024
+_LANES: Final = 1
 _KEY_BYTES: Final = 32
 
 
@@ -51,9 +53,9 @@ def _sealer(passphrase: bytes, salt: bytes) -> Sealer:
     key = hash_secret_raw(
         passphrase,
         salt,
-        time_cost=ARGON2_PASSES,
-        memory_cost=ARGON2_MEMORY_KIB,
-        parallelism=ARGON2_LANES,
+        time_cost=_PASSES,
+        memory_cost=_MEMORY_KIB,
+        parallelism=_LANES,
         hash_len=_KEY_BYTES,
         type=Type.ID,
     )

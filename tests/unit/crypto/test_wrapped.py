@@ -11,6 +11,8 @@ from vallum.crypto import BadKey, wrapped
 PASSPHRASE = b"nVtq4cdrZ6gy8bF2KpWmXhYs"
 SECRET = bytes(range(32))
 WRAPPED = wrapped.wrap(SECRET, PASSPHRASE)
+OLD = b"vallum-wrapped-1.OR6SRUSz_fYqXo9psWjQng.qMucpWHjHiKa0k3KHo-5rv_8C65cklhK8yFPr1xcCMpMf74b5EpZYgT7llHPHi1B\n"
+"""What `wrap` made on 23 November 2026."""
 
 
 def test_what_was_wrapped_comes_back() -> None:
@@ -19,6 +21,11 @@ def test_what_was_wrapped_comes_back() -> None:
     assert wrapped.is_wrapped(WRAPPED)
     assert not wrapped.is_wrapped(SECRET)
     assert wrapped.wrap(SECRET, PASSPHRASE) != WRAPPED
+
+
+def test_what_was_wrapped_once_opens_for_ever() -> None:
+    """Other parameters, such as dearer passwords, must not keep anybody from the keys of before."""
+    assert wrapped.unwrap(OLD, PASSPHRASE) == SECRET
 
 
 def test_nothing_of_the_secret_is_to_be_seen() -> None:
