@@ -78,7 +78,7 @@ def data(made: Path, tmp_path: Path) -> Path:
     return stores.copied(made, tmp_path / "data")
 
 
-def give(data: Path, number: int) -> None:
+def give(data: Path, number: object) -> None:
     """As another program, or an earlier version, may have stored it."""
     text = json.dumps({"n": number})
     stores.rows(data, "UPDATE vallum_principal SET attributes = ?, epoch = epoch + 1 RETURNING 1", text)
@@ -97,3 +97,16 @@ def test_an_attribute_that_a_column_cannot_hold_matches_nothing(data: Path, numb
             assert answer.status_code == (200 if -(2**63) <= number < 2**63 or role == "barred" else 403)
             assert client.get("/pupils/1").status_code in ((200,) if expected else (403, 404))
             assert client.post("/desks", json={"id": 1}).status_code in (201, 403, 409, 422)
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5, 1e40, None, [], [1], {}, {"n": 1}])
+def test_what_is_no_attribute_at_all_counts_as_not_given(data: Path, value: object) -> None:
+    """The account is as one without it: nobody is kept waiting, no allow holds, a deny applies."""
+    give(data, value)
+    for role in ROLES:
+        with stores.client(api, role, data) as client:
+            answer = client.get("/pupils")
+            assert answer.status_code == (200 if role == "barred" else 403), role
+            assert not answer.json().get("items")
+            assert client.get("/pupils/1").status_code == (404 if role == "barred" else 403)
+            assert client.post("/desks", json={"id": 1}).status_code == 403

@@ -24,8 +24,8 @@ Value = None | bool | int | float | Decimal | str | bytes | uuid.UUID | datetime
 Truth = bool | None
 Read = Callable[[Any], Value]
 
-INTEGER_RANGE: Final = range(-(2**63), 2**63)
-"""Integers of both stores; beyond it SQLite turns to floats and PostgreSQL raises."""
+INT64: Final = 2**63
+"""Whole numbers of both stores are smaller; beyond it SQLite turns to floats and PostgreSQL raises."""
 EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 UPPER: Final = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
@@ -121,7 +121,7 @@ def checked_number(value: Any) -> Value:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise UnsupportedExpression("value-type", f"{value!r} is no number")
-    if isinstance(value, int) and value not in INTEGER_RANGE:
+    if isinstance(value, int) and not -INT64 <= value < INT64:
         raise UnsupportedExpression("integer-overflow", f"{value} has more than 64 bits")
     if not isinstance(value, int) and not math.isfinite(value):
         raise UnsupportedExpression("value-type", f"{value} is not finite")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vallum.declare.app import API
 
 AttributeValue = int | str | bool
-INTEGERS: Final = range(-(2**63), 2**63)
-"""Numbers that a column can be compared with (PostgreSQL's bigint, SQLite's INTEGER)."""
+INT64: Final = 2**63
+"""Below it in size, a whole number can be compared with a column (PostgreSQL's bigint, SQLite's INTEGER)."""
 UNSTORED: Final = re.compile("[\0\ud800-\udfff]")
 """Characters that PostgreSQL's text does not have."""
 RESERVED: Final = "vallum:"
@@ -63,7 +63,10 @@ def held(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     return {
         name: value
         for name, value in attributes.items()
-        if (not UNSTORED.search(value) if isinstance(value, str) else value in INTEGERS)
+        # Not by a range: what is no whole number it would compare with each of its own.
+        if (
+            not UNSTORED.search(value) if isinstance(value, str) else isinstance(value, int) and -INT64 <= value < INT64
+        )
     }
 
 
