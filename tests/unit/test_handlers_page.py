@@ -84,6 +84,19 @@ def test_the_seed_is_sown_when_asked_for(place: Path) -> None:
             assert len(walt.get("/tools").json()["items"]) == rows
 
 
+def test_a_declared_account_gets_its_key(place: Path) -> None:
+    """By the command that the page names, in production as well; the program then calls with it as that account."""
+    assert "`vallum key add mia`" in PAGE.read_text(encoding="utf-8")
+    made = command("db", "create", "--seed", "--data", "data", cwd=place, VALLUM_APP="tools:api")
+    assert made.code == 0, made.err
+    said = command("key", "add", "mia", "--data", "data", cwd=place, VALLUM_APP="tools:api")
+    assert said.code == 0, said.err
+    api: API = runpy.run_path(str(place / "tools.py"))["api"]
+    with Client(api, data=place / "data") as client:
+        lent = client.post("/tools/1/lend", headers={"x-api-key": said.out.strip()})
+        assert lent.json()["borrower"] == "mia"
+
+
 def test_a_stop_that_fails_still_closes(place: Path) -> None:
     """The author's hook raises; the counters are written and the store is closed all the same."""
     api: API = runpy.run_path(str(place / "tools.py"))["api"]

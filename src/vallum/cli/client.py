@@ -11,7 +11,7 @@ import typer
 
 from vallum import defaults
 from vallum.audit.operator import Deed
-from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of
+from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of, standing
 from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show
 from vallum.cli.user import Attributes, PlanName, Roles
@@ -58,16 +58,17 @@ def add(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a client and print its secret, this once; or register its public key."""
+    """Make a client, of a new account or one without a way in, and print its secret, this once; or register its key."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
-    account = account_of(api, name, role, attr, plan)
+    account, given = account_of(api, name, role, attr, plan)
     scopes = scopes_of(scope or ())
     credential, made = credential_of(public_key)
     with database_of(settings) as database:
-        adding = clients.add(account, credential, scopes, time.time(), database.dialect, introspects=introspect)
-        note = {"roles": sorted(account.roles), "plan": account.plan, "credential": credential.id}
-        done(database, lambda _: _deed("add", name, note), adding)
+        adding = clients.add(
+            account, credential, scopes, time.time(), database.dialect, introspects=introspect, given=given
+        )
+        done(database, lambda of: _deed("add", name, {**standing(of), "credential": credential.id}), adding)
     _handed(name, credential, made, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from vallum.cli.user import attributes_of
 from vallum.crypto.access_token import checked_scopes
 from vallum.declare.accounts import Account, checked_account
 from vallum.declare.app import API
+from vallum.store.principals import WHOLE
 
 TIMES: Final = ("created", "expires", "revoked", "last_used")
 UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -22,15 +23,21 @@ SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 
 def account_of(
     api: API, name: str, roles: Sequence[str] | None, attributes: Sequence[str] | None, plan: str | None
-) -> Account:
-    """The account that a command describes.
+) -> tuple[Account, list[str]]:
+    """The account that a command describes, and which of its fields it names.
 
     Raises:
         DeclarationError: an unknown role, attribute or plan, or a value of another type.
         typer.BadParameter: an attribute that is not `NAME=VALUE`.
     """
     given = attributes_of(api, attributes or ())
-    return checked_account(api, Account(name, frozenset(roles or ()), given, plan or "default"))
+    account = checked_account(api, Account(name, frozenset(roles or ()), given, plan or "default"))
+    return account, [field for field, said in zip(WHOLE, (roles, attributes, plan), strict=True) if said]
+
+
+def standing(account: Account) -> dict[str, object]:
+    """What a reviewer needs to know of the account that got a credential."""
+    return {"roles": sorted(account.roles), "plan": account.plan}
 
 
 def span(text: str, option: str) -> int:

@@ -12,7 +12,7 @@ import typer
 
 from vallum import defaults
 from vallum.audit.operator import Deed
-from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of, span
+from vallum.cli.credential import account_of, hand_over, listed, overlap_seconds, scopes_of, span, standing
 from vallum.cli.given import App, AsJson, Data, database_of, done, settings_of
 from vallum.cli.output import show, time_text
 from vallum.cli.user import Attributes, PlanName, Roles
@@ -53,17 +53,20 @@ def add(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an account with a key and print the key, this once."""
+    """Give a first key to a new account, or to one that has no way in yet, and print the key, this once."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     now, life = time.time(), None if expires == NEVER else span(expires, "--expires")
-    account = account_of(api, name, role, attr, plan)
+    account, given = account_of(api, name, role, attr, plan)
     limits = Limits(scopes_of(scope or ()), networks_of(address or ()), None if life is None else int(now) + life)
     made = api_key.generate()
     with database_of(settings) as database:
-        note = {"roles": sorted(account.roles), "plan": account.plan, "expires": limits.expires}
-        adding = api_keys.add(account, made, limits, now, database.dialect)
-        done(database, lambda _: _deed("add", name, [made.identifier], note), adding)
+        adding = api_keys.add(account, made, limits, now, database.dialect, given)
+        done(
+            database,
+            lambda of: _deed("add", name, [made.identifier], {**standing(of), "expires": limits.expires}),
+            adding,
+        )
     _handed(name, made, limits.expires, as_json=as_json)
 
 

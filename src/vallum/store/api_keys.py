@@ -157,17 +157,28 @@ def described(row: Row, now: float) -> dict[str, Any]:
     }
 
 
-def add(account: Account, key: NewKey, limits: Limits, now: float, dialect: DialectName) -> Callable[[], Script[None]]:
-    """A new account of the kind `key`, with its first key.
+def add(
+    account: Account,
+    key: NewKey,
+    limits: Limits,
+    now: float,
+    dialect: DialectName,
+    given: Iterable[str] = principals.WHOLE,
+) -> Callable[[], Script[Account]]:
+    """An account of the kind `key`, with its first key; returns it as it is stored.
+
+    Args:
+        given: see :func:`principals.equip`.
 
     Raises:
         StoreError: `account-exists`.
     """
     values = _row(account.name, key, now, text(limits.scopes), text(limits.networks), limits.expires)
 
-    def script() -> Script[None]:
-        yield from principals.add(account, "key", now, dialect)()
+    def script() -> Script[Account]:
+        found = yield from principals.equip(account, "key", now, dialect, given)()
         yield _ADD[dialect].bind(values)
+        return found
 
     return script
 
@@ -252,4 +263,6 @@ def _row(
 
 
 def _unknown(name: str) -> StoreError:
-    return StoreError("api-key-unknown", name, "It has no such key: `vallum key list` shows them.")
+    return StoreError(
+        "api-key-unknown", name, "It has no such key: `vallum key list` shows them, `key add` gives a first one."
+    )

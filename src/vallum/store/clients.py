@@ -6,7 +6,7 @@ A change of credentials voids no token; :func:`revoke` does, by the account's ep
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, final
 
@@ -187,8 +187,12 @@ def add(
     dialect: DialectName,
     *,
     introspects: bool = False,
-) -> Callable[[], Script[None]]:
-    """A new account of the kind `client`, with its first credential.
+    given: Iterable[str] = principals.WHOLE,
+) -> Callable[[], Script[Account]]:
+    """An account of the kind `client`, with its first credential; returns it as it is stored.
+
+    Args:
+        given: see :func:`principals.equip`.
 
     Raises:
         StoreError: `account-exists`.
@@ -199,10 +203,11 @@ def add(
         "introspects": int(introspects),
     }
 
-    def script() -> Script[None]:
-        yield from principals.add(account, "client", now, dialect)()
+    def script() -> Script[Account]:
+        found = yield from principals.equip(account, "client", now, dialect, given)()
         yield _ADD[dialect].bind(values)
         yield _given(account.name, credential, now, dialect)
+        return found
 
     return script
 

@@ -17,6 +17,8 @@ from vallum.store.ports import Principal, Row, Script, Statement, Violation
 from vallum.store.sql import Param, Part, Prepared, each_dialect, render, sql
 
 Kind = Literal["user", "client", "key"]
+WHOLE: Final = ("roles", "attributes", "plan")
+"""What an account is, apart from its name."""
 Change = Callable[[], Script[int]]
 """Makes a script that returns the new epoch.
 
@@ -40,6 +42,10 @@ _ADD: Final = each_dialect(
     f"INSERT INTO vallum_principal ({', '.join(_COLUMNS)}, epoch, tokens_from, disabled) VALUES (",
     *(part for column in _COLUMNS for part in (Param(column), ", ")),
     "1, 0, 0) RETURNING epoch",
+)
+_EQUIP: Final = each_dialect(
+    *("UPDATE vallum_principal SET kind = ", Param("kind"), ", epoch = epoch + 1 WHERE id = ", Param("id")),
+    " AND kind = 'user' AND password IS NULL AND disabled = 0 RETURNING roles, attributes, plan",
 )
 _ALTER: Final = _change(
     *("roles = COALESCE(", Param("roles"), ", roles), "),
@@ -147,6 +153,37 @@ def add(
         except Violation:
             raise StoreError("account-exists", account.name, "Change it, or use another name.") from None
         return int(rows[0][0])
+
+    return script
+
+
+def equip(
+    account: Account, kind: Literal["client", "key"], now: float, dialect: DialectName, given: Iterable[str] = WHOLE
+) -> Callable[[], Script[Account]]:
+    """The account that a first credential is for: a new one, or the one of this name that has no way in yet, neither a
+    password nor another credential, as the application declares them.
+
+    Args:
+        now: Unix seconds.
+        given: of the account's fields, those that were asked for: one that is there must have them so.
+
+    Raises:
+        StoreError: `account-exists`: it has a way in, is disabled, or is not as asked for.
+    """
+    statement = _EQUIP[dialect].bind({"id": account.name, "kind": kind})
+
+    def script() -> Script[Account]:
+        rows = yield statement
+        if not rows:
+            yield from add(account, kind, now, dialect)()
+            return account
+        roles, attributes, plan = rows[0]
+        found = Account(account.name, frozenset(json.loads(roles)), json.loads(attributes), plan)
+        others = [field for field in given if getattr(found, field) != getattr(account, field)]
+        if others:
+            mend = f"It is there, with other {' and '.join(others)}: leave them out, or `vallum user change` it before."
+            raise StoreError("account-exists", account.name, mend)
+        return found
 
     return script
 

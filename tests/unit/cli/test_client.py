@@ -120,9 +120,21 @@ def test_what_cannot_be_is_refused(run: Run, arguments: tuple[str, ...], told: s
 
 def test_a_name_is_given_once(run: Run) -> None:
     """Users, keys and clients share one name space: `sub` would be ambiguous."""
-    run("user", "add", "app", "--role", "reader", "--no-password")
-    said = run("client", "add", "app", "--role", "reader")
-    assert (said.code, "account-exists" in said.err) == (1, True)
+    run("user", "add", "ann", "--password-stdin", stdin="correct horse battery\n")
+    run("key", "add", "robot")
+    run("client", "add", "app")
+    for name in ("ann", "robot", "app"):
+        said = run("client", "add", name)
+        assert (said.code, said.out, "account-exists" in said.err) == (1, "", True)
+
+
+def test_an_account_that_is_declared_becomes_a_client(run: Run) -> None:
+    """One that has no way in yet, as it is and not as something else."""
+    said = run("client", "add", "rita", "--role", "writer")
+    assert (said.code, said.out, "account-exists" in said.err) == (1, "", True)
+    assert run("client", "add", "rita").code == 0
+    (row,) = listed(run, "rita")
+    assert (row["roles"], row["plan"]) == (["reader"], "wide")
 
 
 def test_rotate_overlaps(run: Run) -> None:

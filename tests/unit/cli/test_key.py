@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,12 +108,50 @@ def test_words_that_the_api_does_not_know_make_no_key(run: Run, wrong: list[str]
     assert listed(run, "robot") == []
 
 
+def test_an_account_that_is_declared_gets_its_key(run: Run, place: Path) -> None:
+    """With the roles and the plan that it has, whether they are said again or not; the audit names them."""
+    run("user", "add", "mirror", "--role", "reader", "--attr", "floor=3", "--no-password")
+    for name, said in (
+        ("rita", ["--role", "reader", "--plan", "wide"]),
+        ("mirror", []),
+        ("will", ["--role", "writer"]),
+    ):
+        (before,) = (row for row in run("user", "list", "--json").json() if row["name"] == name)
+        epoch = rows(place, "SELECT epoch FROM vallum_principal WHERE id = ?", name)[0][0]
+        made = run("key", "add", name, *said)
+        assert made.code == 0, made.err
+        assert listed(run, name)[0]["key"] == api_key.identifier_of(made.out.strip())
+        assert (listed(run, name)[0]["roles"], listed(run, name)[0]["plan"]) == (before["roles"], before["plan"])
+        assert rows(place, "SELECT epoch FROM vallum_principal WHERE id = ?", name)[0][0] > epoch
+        (note,) = rows(place, "SELECT note FROM vallum_audit ORDER BY id DESC LIMIT 1")[0]
+        assert (json.loads(note)["roles"], json.loads(note)["plan"]) == (before["roles"], before["plan"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [["--role", "writer"], ["--role", "reader", "--role", "writer"], ["--plan", "default"], ["--attr", "floor=4"]],
+)
+def test_an_account_that_is_not_as_asked_for_gets_no_key(run: Run, other: list[str]) -> None:
+    """Neither more nor less than what was said is handed out, and the account stays what it was."""
+    before = run("user", "list", "--json").out
+    said = run("key", "add", "rita", *other)
+    assert (said.code, said.out, "account-exists" in said.err, "leave them out" in said.err) == (1, "", True, True)
+    assert run("user", "list", "--json").out == before
+    assert listed(run, "rita") == []
+
+
 def test_a_name_that_is_taken_gets_no_key(run: Run) -> None:
-    """Neither that of a person nor that of a key, and nothing is printed that would look like one."""
+    """Neither that of a person, nor one that has a key, a client's or a disabled one; nothing is printed like a key."""
     run("key", "add", "robot")
-    for name in ("rita", "robot"):
+    run("key", "add", "gone")
+    run("key", "revoke", "gone")
+    run("client", "add", "app")
+    run("user", "add", "ann", "--password-stdin", stdin="correct horse battery\n")
+    run("user", "disable", "rita")
+    for name in ("robot", "gone", "app", "ann", "rita"):
         said = run("key", "add", name)
         assert (said.code, said.out, "account-exists" in said.err) == (1, "", True)
+        assert (name, len(listed(run, name))) in {("robot", 1), ("gone", 1), ("app", 0), ("ann", 0), ("rita", 0)}
 
 
 def test_a_rotation_prints_a_further_key(run: Run) -> None:

@@ -22,7 +22,7 @@ from vallum.cli.explain import Asked, explained
 from vallum.crypto import api_key
 from vallum.edge.routes import RouteTable
 from vallum.serve.database import command_database
-from vallum.store import api_keys
+from vallum.store import api_keys, principals
 from vallum.store.api_keys import Limits
 from vallum.testing import ORIGIN, Answer, Client, create_database
 from vallum.testing.wire import freshness, scope_of
@@ -172,7 +172,8 @@ def test_a_recipe_does_what_is_said(recipe: str, kitchen: dict[str, Any], filled
     data = tmp_path / "data"
     shutil.copytree(filled, data)
     keys = {account.name: api_key.generate() for account in api.accounts.declared.values()}
-    for account in api.accounts.declared.values():
+    for account in api.accounts.declared.values():  # as `db create` makes them, then `key add`
+        change(data, principals.add(account, "user", NOON - 86_400, "sqlite"))
         change(data, api_keys.add(account, keys[account.name], Limits(), NOON - 86_400, "sqlite"))
     callers = Caller(api, data, {name: key.text for name, key in keys.items()})
     with callers.stranger:

@@ -98,7 +98,7 @@ async def test_the_path_finds_it_by_its_identifier_only(file: SqliteFile, databa
 
 def test_a_name_that_is_taken_gets_no_key(file: SqliteFile) -> None:
     """Neither that of a person nor that of a key: nothing is written."""
-    file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", NOW, "sqlite"))
+    file.write(principals.add(Account("rita", frozenset(), {}, "default"), "user", NOW, "sqlite", "$argon2id$…"))
     added(file)
     for name in ("rita", "robot"):
         with pytest.raises(StoreError, match="account-exists"):
