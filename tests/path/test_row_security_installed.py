@@ -101,3 +101,12 @@ def test_another_api_s_policies_are_not_replaced(under: Under, opened: PostgresC
     opened.write(database.apply(_api(_Note, _Letter), READER))
     with pytest.raises(StoreError, match="letters"):
         opened.write(database.apply(under.api, READER))
+
+
+def test_a_table_that_was_closed_to_all_is_not_laid_open(under: Under, opened: PostgresCommands) -> None:
+    """It has the owner's policy alone, as a partition has, but a resource served it: that is written down."""
+    closed = _api(_Note)
+    closed.resource(_Letter, path="/letters")
+    opened.write(database.apply(closed, READER))
+    with pytest.raises(StoreError, match="letters"):
+        opened.write(database.apply(under.api, READER))

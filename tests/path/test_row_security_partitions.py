@@ -135,6 +135,23 @@ def test_a_part_that_comes_later_is_told(under: Under, opened: PostgresCommands)
         under.asked(None, "SELECT * FROM payments_oldest")
 
 
+def test_a_part_that_left_is_told_and_let_go(under: Under, opened: PostgresCommands) -> None:
+    """It is no part of what the rules are about: what closed it is taken away, and the role gets no right to it."""
+    under.as_owner("CREATE TABLE payments_gone PARTITION OF payments FOR VALUES FROM (300) TO (400)")
+    opened.write(database.apply(under.api, READER))
+    under.as_owner("ALTER TABLE payments DETACH PARTITION payments_gone")
+    drifts = opened.look(database.drifted(under.api)) or []
+    assert [(drift.table, "partitions" in drift.drift) for drift in drifts] == [("payments", True)]
+    opened.write(database.apply(under.api, READER))
+    assert opened.look(database.drifted(under.api)) == []
+    secured = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = 'payments_gone'"
+    policies = "SELECT count(*) FROM pg_policy WHERE polrelid = 'payments_gone'::regclass"
+    granted = "SELECT count(*) FROM information_schema.role_table_grants WHERE table_name = 'payments_gone'"
+    assert under.as_owner(secured) == [(False, False)]
+    assert under.as_owner(policies) == under.as_owner(f"{granted} AND grantee = '{READER}'") == [(0,)]
+    under.as_owner("DROP TABLE payments_gone")
+
+
 def test_rights_of_everybody_to_a_part_are_refused(under: Under, opened: PostgresCommands) -> None:
     """Like those to the table itself, and like another's policies."""
     for deed, undone, identifier in (

@@ -84,7 +84,7 @@ def _database(api: API, settings: Settings, *, sound: bool) -> tuple[list[Findin
 def _row_security(api: API, database: CommandDatabase) -> list[Finding]:
     """Where `vallum rls apply` was called once: policies that are not those of the rules any more."""
     drifts = database.look(drifted(api)) if database.dialect == "postgresql" else None
-    mend = "`vallum rls apply` makes them anew, `vallum rls remove` takes them away."
+    mend = "`vallum rls apply` makes them anew; where a line says so, after `vallum rls remove`."
     return [warning("rls-drift", drift.table, f"Row-level security: {drift.drift}.", mend) for drift in drifts or ()]
 
 

@@ -17,6 +17,7 @@ from vallum.row_security.install import Installation, installation, removal, tab
 from vallum.row_security.partitions import FAMILY, with_partitions
 from vallum.row_security.role import (
     OUR_POLICIES,
+    applied,
     installed_for,
     known,
     refuse_installed,
@@ -51,9 +52,7 @@ SELECT md5(concat_ws(',', n.nspowner, n.nspacl,
     ORDER BY c.relname) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'v')))
 FROM pg_namespace n WHERE n.nspname = $1::text
 """
-_BY_HAND: Final = "SELECT 1 WHERE to_regclass($1::text) IS NULL"
 _KEEP: Final = f"INSERT INTO {SCHEMA}.applied (name, statements, catalogue) VALUES ($1::text, $2::text, $3::text)"
-_KEPT: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
 
 
 @final
@@ -113,11 +112,11 @@ def drifted(api: API) -> Callable[[], Script[list[Drift] | None]]:
         if role is None:
             return None
         names = tables_of(api)
-        if (yield Statement(_BY_HAND, [f"{SCHEMA}.applied"])):
+        kept = yield from applied()
+        if kept is None:
             by_hand = "they were made by a script, so that there is nothing to compare them with"
             return [Drift("(all)", by_hand), *(yield from _beside(role, names))]
         wanted = _digests(installation(api, role, (yield from views_among(names))))
-        kept = {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_KEPT, ()))}
         present = yield from _catalogue([*wanted, *(name for name in kept if name not in wanted)])
         drifts = [Drift(name, why) for name in present if (why := _why(name, wanted, kept, present[name]))]
         return [*drifts, *(yield from _beside(role, names))]

@@ -49,11 +49,15 @@ SELECT t FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t) WHE
 _MEMBER: Final = """
 SELECT 1 FROM pg_roles r WHERE r.rolname = current_user AND NOT r.rolsuper AND pg_has_role($1::text, 'USAGE')
 """
-_ELSEWHERE: Final = """
+_ELSEWHERE: Final = f"""
 SELECT DISTINCT p.polrelid::regclass::text FROM pg_policy p WHERE p.polname = ANY ($2::text[])
-AND p.polrelid NOT IN (SELECT c.oid FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t)) ORDER BY 1
+AND p.polrelid NOT IN (SELECT c.oid FROM unnest($1::text[]) t JOIN pg_class c ON c.oid = to_regclass(t))
+AND (p.polname <> '{OWNERS_POLICY}' OR p.polrelid IN (SELECT to_regclass(t) FROM unnest($3::text[]) t)) ORDER BY 1
 """
+"""The third parameter: tables that were served. What has the owner's policy alone, and was not, was a part of one."""
 _INSTALLED: Final = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1::text"
+_BY_HAND: Final = "SELECT 1 WHERE to_regclass($1::text) IS NULL"
+_APPLIED: Final = f"SELECT name, statements, catalogue FROM {SCHEMA}.applied"
 
 
 def refuse_role(role: str, tables: list[str]) -> Script[None]:
@@ -102,7 +106,8 @@ def refuse_installed(role: str, tables: list[str]) -> Script[None]:
     if earlier is not None and earlier != role:
         mend = f"The policies in this database are for the role {earlier}: `vallum rls remove` takes them away."
         raise StoreError("rls-installed", role, mend)
-    elsewhere = [name for (name,) in (yield Statement(_ELSEWHERE, [tables, OUR_POLICIES]))]
+    served = list((yield from applied()) or ())
+    elsewhere = [name for (name,) in (yield Statement(_ELSEWHERE, [tables, OUR_POLICIES, served]))]
     if elsewhere:
         mend = (
             f"Policies stand on {', '.join(elsewhere)}, which this API does not serve: another one does, or an earlier version."
@@ -150,3 +155,10 @@ def installed_for() -> Script[str | None]:
         return None
     role: str = json.loads(found[0][0] or "{}").get("role", "")
     return role
+
+
+def applied() -> Script[dict[str, tuple[str, str]] | None]:
+    """What was written down of an installation, by table; None where nothing was, as when a script made it."""
+    if (yield Statement(_BY_HAND, [f"{SCHEMA}.applied"])):
+        return None
+    return {name: (statements, catalogue) for name, statements, catalogue in (yield Statement(_APPLIED, ()))}
