@@ -190,7 +190,7 @@ class API:
         units = checked_cost(cost, f"{method} {path}")
 
         def register(function: Function) -> Function:
-            handler = handler_of(function, body, rules)
+            handler = handler_of(function, body, rules, method)
             route = endpoint_route(method, path, handler, units, max_body_bytes, word)
             self._endpoints.append(route)
             self._routes = None

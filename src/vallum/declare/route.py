@@ -93,6 +93,7 @@ class Handler:
         body: adapter of the declared body type, or None.
         rules: of the action or endpoint.
         body_required: False where every member of the body has a default: none at all counts as `{}` then.
+        safe: of a GET (RFC 9110 §9.2.1): where it changes nothing, there is nothing to audit.
     """
 
     function: Callable[..., Any]
@@ -100,6 +101,7 @@ class Handler:
     body: TypeAdapter[Any] | None
     rules: tuple[Rule, ...]
     body_required: bool = True
+    safe: bool = False
 
 
 @final
@@ -263,10 +265,11 @@ def rules_of(route: Route, method: str) -> tuple[Rule, ...]:
     return () if route.resource is None else route.resource.rules_on(OPERATIONS[verb])
 
 
-def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...]) -> Handler:
+def handler_of(function: Callable[..., Any], body: Any, rules: tuple[Rule, ...], method: str = "POST") -> Handler:
     """Wrap the author's function; the body's type is any that Pydantic understands."""
     adapter = None if body is None else body_adapter(body)
-    return Handler(function, inspect.iscoroutinefunction(function), adapter, rules, _requires_members(body))
+    waits, required = inspect.iscoroutinefunction(function), _requires_members(body)
+    return Handler(function, waits, adapter, rules, required, safe=method == "GET")
 
 
 def _requires_members(body: Any) -> bool:

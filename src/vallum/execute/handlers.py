@@ -23,6 +23,7 @@ from vallum.execute.session import Ledger, key_text
 from vallum.execute.violations import refusal_in_handler
 from vallum.refusals import BUSY, FORBIDDEN, NOT_FOUND, PARTLY_DONE, QUERY_TIMEOUT, REQUEST_TIMEOUT, Refusal
 from vallum.store.ports import Script, Violation, WithSession
+from vallum.store.touched import touched
 from vallum.validate.models import Models
 
 REPEATABLE: Final = frozenset({BUSY, QUERY_TIMEOUT, REQUEST_TIMEOUT})
@@ -47,7 +48,7 @@ def act(
         return handler.function(call, row, *(() if handler.body is None else (body,)))
 
     audited = key_text(resource.key, key)
-    result = yield from _called(frame, models, route, audited, work, keep=partial(settled, frame))
+    result = yield from _called(frame, models, route, handler, work, key=audited, keep=partial(settled, frame))
     return (yield from shown(frame, result))
 
 
@@ -62,14 +63,16 @@ def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: An
     def work(call: Call) -> Any:
         return handler.function(call, *(() if handler.body is None else (body,)))
 
-    result = yield from _called(frame, models, route, None, work, keep=partial(settled, frame))
+    result = yield from _called(frame, models, route, handler, work, keep=partial(settled, frame))
     return (yield from shown(frame, result))
 
 
-def transaction(frame: Frame, models: Models, route: Route, work: Callable[[Call], Any]) -> Script[Any]:
+def transaction(
+    frame: Frame, models: Models, route: Route, handler: Handler, work: Callable[[Call], Any]
+) -> Script[Any]:
     """`await call.transact(work)` of an async handler."""
     yield from check_epoch(frame)
-    return (yield from _called(frame, models, route, None, work, keep=lambda result: result))
+    return (yield from _called(frame, models, route, handler, work, keep=lambda result: result))
 
 
 async def own(work: Awaitable[Any]) -> Any:
@@ -117,18 +120,20 @@ def _called(
     frame: Frame,
     models: Models,
     route: Route,
-    key: str | None,
+    handler: Handler,
     work: Callable[[Call], Any],
     *,
     keep: Callable[[Any], Any],
+    key: str | None = None,
 ) -> Script[Any]:
     """Run the author's code in a Session of the transaction, and record what it did.
 
     Args:
-        key: of the action's row, for the audit.
         keep: what is kept of the result, made while the Session is open.
+        key: of the action's row, for the audit.
     """
     ledger = Ledger()
+    before = (yield from touched(frame.dialect)) if handler.safe else None
 
     def inside(session: Session) -> Any:
         call = Call(frame, models, None, session, ledger)
@@ -142,7 +147,10 @@ def _called(
         if violation.kind == "not_null":  # a column that the author left out: a client can mend nothing about it
             raise
         raise refusal_in_handler(violation) from violation
-    yield from _record(frame, route, key, ledger)
+    # RFC 9110 §9.2.1: a safe method asks for no change. Where there was none, nothing is to be told, but for a look past
+    # the rules.
+    if ledger.reasons or not handler.safe or (yield from touched(frame.dialect)) != before:
+        yield from _record(frame, route, key, ledger)
     return result
 
 

@@ -279,7 +279,7 @@ async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -
     async def transact(work: Callable[[Call], Any]) -> Any:
         nonlocal done
         try:
-            found = await database.write(lambda: handlers.transaction(frame, models, route, work))
+            found = await database.write(lambda: handlers.transaction(frame, models, route, handler, work))
         except asyncio.CancelledError:
             done = True  # it may be
             raise
