@@ -213,6 +213,8 @@ JSON_INLINE_BYTES: Final = 32 * KIB
 """A larger body is parsed in a thread; this much takes below a millisecond, or 8 when it is made to be slow."""
 MAX_JSON_DEPTH: Final = 32
 """Nested arrays and objects; the parser recurses once a level."""
+MAX_STORED_JSON_DEPTH: Final = 500
+"""Of a document that another program stored and a PATCH is merged into: half of what Python recurses."""
 MAX_JSON_KEYS: Final = 1_000
 """Keys of one object."""
 MAX_JSON_KEY_CHARACTERS: Final = 256

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Any, TypeVar, final
+from decimal import Decimal
+from typing import Any, Final, TypeVar, final
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -26,6 +27,8 @@ from vallum.validate.models import Models
 from vallum.validate.stage import ANY_TAG
 
 T = TypeVar("T")
+MOST_DIGITS: Final = 640
+"""What `int` takes whatever its limit is set to (`sys.int_info.str_digits_check_threshold`)."""
 Transact = Callable[[Callable[["Call"], Any]], Awaitable[Any]]
 
 
@@ -114,7 +117,7 @@ class Call:
         frame = self._frame
         prepared = frame.plans.get((access, shape), list_statement, resource, access, shape, frame.dialect)
         rows = self._rows(prepared.bind(frame.values))
-        return [json.loads(row[0]) for row in rows if row[0] is not None]
+        return [_parsed(row[0]) for row in rows if row[0] is not None]
 
     def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create a row under the rules; None when the caller may not read it.
@@ -202,7 +205,15 @@ class Call:
 def _json(seen: Seen) -> dict[str, Any]:
     if seen.json is None:
         raise Refusal(NOT_FOUND)
-    found: dict[str, Any] = json.loads(seen.json)
+    return _parsed(seen.json)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A row as Python values."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:  # an integer of another program's, of more digits than `int` takes
+        found = json.loads(text, parse_int=lambda digits: Decimal(digits) if len(digits) > MOST_DIGITS else int(digits))
     return found
 
 

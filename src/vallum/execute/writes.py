@@ -33,13 +33,15 @@ from vallum.execute.written import (
 from vallum.refusals import BODY_INVALID, FORBIDDEN, IN_USE, STALE, STATE_FORBIDDEN, Fault, Refusal
 from vallum.store.ports import Script, Statement, Violation
 from vallum.store.sql import Prepared, Sql, joined, render, sql
-from vallum.validate.merge_patch import merge
+from vallum.validate.faults import VALUE
+from vallum.validate.merge_patch import merge, target_of
 from vallum.validate.preconditions import EntityTags
 
 DELETED_AT: Final = "deleted_at"
 ATTEMPT: Final = Statement("SAVEPOINT vallum_attempt", ())
 UNDO: Final = Statement("ROLLBACK TO SAVEPOINT vallum_attempt", ())
 KEEP: Final = Statement("RELEASE SAVEPOINT vallum_attempt", ())
+UNMERGEABLE: Final = "What is stored here holds numbers or a depth that a merge would lose; it can only be replaced."
 
 
 def create(frame: Frame, resource: Resource, access: Access, body: Mapping[str, Any]) -> Script[Seen]:
@@ -118,8 +120,8 @@ def change(
         raise Refusal(STALE)
     if not names:
         return before
-    written = {n: merge(_document(before.raw[n]), body[n]) if n in before.raw else body[n] for n in names}
-    faults = _grown(resource, written, before.raw)
+    written, faults = _merged(body, names, before.raw)
+    faults += _grown(resource, written, before.raw)
     faults += yield from missing_references(frame, resource, written, before.raw)
     if faults:
         raise Refusal(BODY_INVALID, faults=tuple(faults))
@@ -137,6 +139,21 @@ def change(
         raise Refusal(STATE_FORBIDDEN)
     yield from record(frame, resource, "change", before, names, after)
     return after
+
+
+def _merged(
+    body: Mapping[str, Any], names: Sequence[str], raw: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The values to write, documents merged into what is there, and a fault for each that nothing can be merged into."""
+    written: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name in names:
+        patch = body[name]
+        try:
+            written[name] = merge(target_of(raw[name]), patch) if name in raw and isinstance(patch, dict) else patch
+        except ValueError:
+            faults.append(Fault(f"/{name}", VALUE, UNMERGEABLE))
+    return written, faults
 
 
 def _grown(resource: Resource, written: Mapping[str, Any], raw: Mapping[str, Any]) -> list[Fault]:
@@ -193,14 +210,6 @@ def raw_fields(resource: Resource, names: Sequence[str]) -> tuple[str, ...]:
         name for r in resource.references if any(n in names for n in r.fields) for name in r.fields if name not in names
     }
     return ordered(resource, documents | partners)
-
-
-def _document(raw: str | None) -> Any:
-    """The text of a stored JSON document as Python values. What another program left that is none is replaced by a change."""
-    try:
-        return None if raw is None else json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _insert(

@@ -103,9 +103,18 @@ def document_text(value: str | float | None) -> str | None:
     if "\\ud" in text or "\\uD" in text:
         text = ESCAPES.sub(_whole, text)
     try:
-        return _document(json.loads(text, parse_float=Decimal, parse_constant=_no_number))
+        return _document(_parsed(text))
     except (ValueError, RecursionError):
         return None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than `int` takes (`sys.set_int_max_str_digits`)
+        return json.loads(text, parse_int=Decimal, parse_float=Decimal, parse_constant=_no_number)
 
 
 def _whole(escape: re.Match[str]) -> str:

@@ -6,7 +6,49 @@ a column has no "absent" (`models.Models.change`). Inside the document of a JSON
 
 from __future__ import annotations
 
-from vallum.validate.strict_json import Json
+import json
+from math import isfinite
+from typing import Final
+
+from vallum import defaults
+from vallum.validate.strict_json import Json, depth_of
+
+WHITESPACE: Final = " \t\n\r"
+"""RFC 8259 §2."""
+
+
+def target_of(text: str | None) -> Json:
+    """The stored document into which an object is merged; None for all that is no object (RFC 7396 §2), or no JSON.
+
+    Another program may have stored what cannot be written back: what a patch does not name must not be lost by it.
+
+    Args:
+        text: as the store has it.
+
+    Raises:
+        ValueError: it holds an integer that Python does not read, a number that no double is, or is too deep.
+    """
+    if text is None or not text.lstrip(WHITESPACE).startswith("{"):
+        return None
+    if depth_of(text.encode(errors="surrogatepass")) > defaults.MAX_STORED_JSON_DEPTH:
+        raise ValueError("nested too deeply")
+    try:
+        target: Json = json.loads(text, parse_float=_double, parse_constant=_no_number)
+    except json.JSONDecodeError:
+        return None
+    return target
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    vanished = value == 0 and text.lower().partition("e")[0].strip("-0.")
+    if vanished or not isfinite(value):
+        raise ValueError("a number beyond the range of a double")
+    return value
+
+
+def _no_number(_: str) -> None:
+    """NaN and Infinity, which Python's own `json` writes: they are shown as null."""
 
 
 def merge(target: Json, patch: Json) -> Json:

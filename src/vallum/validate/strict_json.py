@@ -124,7 +124,7 @@ def _parse(data: bytes, depth: int) -> Json:
         raise _refusal("A byte order mark", 0)
     text = data.decode()
     # 2. The depth, before anything recurses. So few brackets cannot be too deep: the ordinary write.
-    if data.count(b"[") + data.count(b"{") > depth and _depth(data) > depth:
+    if data.count(b"[") + data.count(b"{") > depth and depth_of(data) > depth:
         raise _Fault(TOO_DEEP)
     # 3. The grammar, keys and numbers.
     value: Json = _DECODER.decode(text)
@@ -182,7 +182,7 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def _depth(data: bytes) -> int:
+def depth_of(data: bytes) -> int:
     """The greatest depth in `data` up to its first error of grammar; without recursion, at C speed.
 
     Once escaped quotes are gone and only brackets and quotes are left, a string without brackets is

@@ -145,10 +145,12 @@ def test_a_document_is_written_as_postgresql_writes_it(kept: str | float, text: 
         ('{"\\ud83d":1}', '{"\ufffd": 1}'),
         ('[NaN,Infinity,-Infinity,"\\u0000"]', '[null, null, null, "\\u0000"]'),
         ("[1e999999999,-1e-999999999]", "[null, null]"),
+        pytest.param(f"[{'9' * 5_000}, -1]", f"[{'9' * 5_000}, -1]", id="more digits than int takes"),
+        pytest.param(f"[-{'9' * 20_000}]", "[null]", id="more than numeric has room for"),
         ("no json", None),
         ("", None),
         ("[" * 100_000, None),
-        ("1" * 5_000, None),
+        pytest.param("1" * 5_000, "1" * 5_000, id="a whole document of digits"),
     ],
 )
 def test_a_document_that_cannot_be_shown_as_it_is(kept: str, text: str | None) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum.validate.merge_patch import merge
+from vallum import defaults
+from vallum.validate.merge_patch import merge, target_of
 from vallum.validate.strict_json import Json
 
 APPENDIX_A: list[dict[str, Any]] = [
@@ -68,3 +69,26 @@ def test_merging_twice_changes_nothing_more(target: Json, patch: Json) -> None:
     once = merge(target, patch)
     assert merge(once, patch) == once
     assert (target, patch) == before
+
+
+@pytest.mark.parametrize("text", [None, "", "null", "[1e999]", "no json", "{no json", '"{}"'])
+def test_what_is_no_object_is_no_target(text: str | None) -> None:
+    """RFC 7396 §2: it is replaced, whatever is in it."""
+    assert target_of(text) is None
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e309", "1e-400", "-0.5E-400", "9" * 5_000])
+def test_a_number_that_would_be_lost_is_no_target(number: str) -> None:
+    """Whatever Python makes of it, or does not."""
+    with pytest.raises(ValueError, match=r"double|digits"):
+        target_of(f'{{"n": {number}}}')
+
+
+def test_numbers_and_depths_that_are_kept() -> None:
+    """Each kind of zero, the ends of a double, whole numbers beyond it, NaN as it is shown; as deep as is allowed."""
+    text = '\n{"n": [0e5, -0.0, 1e308, 5e-324, 1' + "0" * 400 + '], "x": NaN}'
+    assert target_of(text) == {"n": [0.0, 0.0, 1e308, 5e-324, 10**400], "x": None}
+    most = defaults.MAX_STORED_JSON_DEPTH - 1
+    assert target_of(f'{{"a": {"[" * most}{"]" * most}}}') is not None
+    with pytest.raises(ValueError, match="deep"):
+        target_of(f'{{"a": {"[" * (most + 1)}{"]" * (most + 1)}}}')
