@@ -168,3 +168,12 @@ def test_a_post_is_audited_even_where_it_changes_nothing(client: As, data: Path)
     before = audit(data)
     assert client(None).post("/ask").status_code == 200
     assert audit(data)[len(before) :] == [("act", "/ask", None)]
+
+
+def test_a_get_takes_no_input(client: As) -> None:
+    """No handler would be given it, so it is refused rather than ignored."""
+    DEEDS.append(nothing)
+    asked = client(None).get("/ask?name=x")
+    told = client(None).request("GET", "/ask", json={})
+    assert (asked.status_code, asked.json()["code"]) == (400, "query_invalid")
+    assert (told.status_code, told.json()["code"]) == (400, "body_unexpected")

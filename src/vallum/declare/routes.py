@@ -12,6 +12,11 @@ from vallum.declare.resource import Resource
 from vallum.declare.route import Action, Kind, Route, action_route, collection_route, item_route, united
 
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
+KEYS: Final = re.compile(r"\{\w+\}(,\{\w+\})*")
+KEYED: Final = frozenset({Kind.ITEM, Kind.ACTION})
+MEND: Final = (
+    "A path is words, each behind a slash: /reports, /reports/daily. What differs by the call belongs into the body."
+)
 RESERVED: Final = {".well-known", "oauth", "docs", "problems", "openapi.json", "limits"}
 
 
@@ -41,9 +46,10 @@ def routes_of(
 def _add(routes: dict[str, Route], route: Route) -> None:
     if route.kind is Kind.ITEM and route.resource is not None:
         _check_key(route.resource)
-    literal = re.sub(r"\{\w+\}(,\{\w+\})*", "x", route.path)
+    # A key in the path is that of a row: no endpoint is given it.
+    literal = KEYS.sub("x", route.path) if route.kind in KEYED else route.path
     if not PATH.fullmatch(literal):
-        raise DeclarationError("path-form", route.path, "A path starts with / and has no empty segment.")
+        raise DeclarationError("path-form", route.path, MEND)
     if literal.split("/")[1] in RESERVED:
         raise DeclarationError("path-reserved", route.path, "Vallum answers under this path itself.")
     present = routes.get(route.path)
