@@ -82,6 +82,9 @@ class PostgresDatabase:
         except Exception as error:
             await self.stop()
             raise refused(error, self._address) from error
+        except BaseException:  # cancelled
+            await self.stop()
+            raise
         if version < OLDEST_SERVER or encoding != "UTF8" or standby:
             await self.stop()
             mend = "Use PostgreSQL 14 or newer, a primary, and a database made with `createdb -E UTF8 NAME`."

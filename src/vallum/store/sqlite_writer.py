@@ -46,18 +46,26 @@ class SqliteWriter:
         """
         self._loop = asyncio.get_running_loop()
         opened: Future[None] = Future()
+        opened.set_running_or_notify_cancel()  # the thread may tell, even if `start` is cancelled meanwhile
         # A daemon: a process that ends without `stop` loses nothing that was acknowledged.
         self._thread = Thread(target=self._work, args=(opened,), name="vallum-write", daemon=True)
         self._thread.start()
-        await asyncio.wrap_future(opened)
+        try:
+            await asyncio.wrap_future(opened)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
         self._running = True
 
     async def stop(self) -> None:
         """Refuse what comes, finish what is queued, close."""
         if self._running:
             self._running = False
-            self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
+            await self._end()
+
+    async def _end(self) -> None:
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
 
     async def write(self, make: Callable[[], Script[T]]) -> T:
         """Queue a script. If its waiter is cancelled before it began, it does not begin; once begun, it is finished.

@@ -170,6 +170,32 @@ async def test_a_schema_that_is_open_to_every_role_is_refused() -> None:
     server.drop(found)
 
 
+def watches() -> bool:
+    """Whether a pool's watch runs."""
+    return any("Pool._look" in repr(task) for task in asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_start_that_is_cancelled(name: str, connected: bool) -> None:
+    """While it connects, and while it asks what server that is: neither a task nor a connection stays."""
+    database = PostgresDatabase(parse(stores.server().url(name)), QUICK)
+    starting = asyncio.create_task(database.start())
+    await asyncio.sleep(0.001)
+    for _ in range(100_000):
+        if watches() or not connected:
+            break
+        await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not watches()
+
+    async def gone() -> bool:
+        return not await backends(name)
+
+    assert await becomes(gone)
+
+
 async def test_what_a_handler_sets_is_gone_with_its_transaction(name: str) -> None:
     """Role, settings, locks, cursors, temporary tables: the next one finds none of it, after a refusal neither."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,20 @@ async def test_stop_closes_everything(path: Path) -> None:
             assert files_below(path.parent)
         assert threads(before) == set()
         assert files_below(path.parent) == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+async def test_a_start_that_is_cancelled(path: Path, seconds: float) -> None:
+    """While the writer's thread opens the file, or when it just has and the event loop does not know yet: it ends."""
+    before = running()
+    starting = asyncio.create_task(SqliteDatabase(path).start())
+    await asyncio.sleep(0)
+    time.sleep(seconds)  # noqa: ASYNC251  # the event loop is to stand still
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert threads(before) == set()
+    assert files_below(path.parent) == []
 
 
 async def test_a_failed_start_closes_everything(path: Path) -> None:
