@@ -148,7 +148,7 @@ class Passage:
         try:
             return await execute(await self._understand(identified, counted), pipeline.execution)
         except Moved as error:
-            raise Refusal(BUSY, retry_after_seconds=1) from error
+            raise Refusal(BUSY) from error
 
     def _passed(self, ticket: T) -> T:
         self.ticket = ticket

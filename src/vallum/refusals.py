@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
+RETRY_SECONDS: Final = 1
+"""`Retry-After` of a 503 that knows nothing better: what keeps the service from answering is mostly over by then."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Refusal(Exception):
             reason: the row of the table below.
             detail: one sentence for the client; the row's own when omitted.
             faults: every fault of the input at once.
-            retry_after_seconds: for `Retry-After`.
+            retry_after_seconds: for `Retry-After`; of a 503 it is RETRY_SECONDS when omitted.
             allow: the methods for the `Allow` of a 405.
             violated: names of the quota policies that were exceeded.
             limits: header fields of the claim that was refused, in place of those of the claim before it.
@@ -70,7 +73,8 @@ class Refusal(Exception):
         self.reason = reason
         self.detail = reason.detail if detail is None else detail
         self.faults = faults
-        self.retry_after_seconds = retry_after_seconds
+        unknown = retry_after_seconds is None and reason.status == 503
+        self.retry_after_seconds = RETRY_SECONDS if unknown else retry_after_seconds
         self.allow = allow
         self.violated = violated
         self.limits = limits

@@ -112,6 +112,20 @@ def test_a_caller_that_changed_before_anything_was_done(cleo: Client, data: Path
 
 
 @pytest.mark.parametrize("reason", [BUSY, QUERY_TIMEOUT])
+def test_a_store_that_fails_at_once(cleo: Client, reason: Reason) -> None:
+    """Nothing is done, and Retry-After says when to come again."""
+
+    def fails(_: Call) -> None:
+        raise Refusal(reason)
+
+    async def first(call: Call) -> None:
+        await call.transact(fails)
+
+    answer = awaited(cleo, first)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, reason.code, "1")
+
+
+@pytest.mark.parametrize("reason", [BUSY, QUERY_TIMEOUT])
 def test_a_store_that_fails_after_the_first_transaction(cleo: Client, data: Path, reason: Reason) -> None:
     """No Retry-After: what a client may repeat is another matter now."""
 

@@ -275,6 +275,7 @@ def test_a_plan_that_the_api_does_not_have_is_no_plan(client: As, data: Path) ->
     change(data, principals.alter("tim", "sqlite", plan="gold"))
     answer = tim.get("/hello")
     assert (answer.status_code, answer.json()["code"]) == (503, "meter_unavailable")
+    assert answer.headers["retry-after"] == "1"
     assert "ratelimit" not in answer.headers
 
 
@@ -441,6 +442,7 @@ def test_without_room_to_count_a_new_caller_nobody_new_is_let_in(client: As, clo
     assert at(stranger, "192.0.2.1").status_code == at(stranger, "192.0.2.2").status_code == 200
     answer = at(stranger, "192.0.2.3")
     assert (answer.status_code, answer.json()["code"]) == (503, "meter_unavailable")
+    assert answer.headers["retry-after"] == "1"
     assert "ratelimit" not in answer.headers
     assert at(stranger, "192.0.2.1").status_code == 200
     assert tim.get("/hello").status_code == 200

@@ -111,7 +111,7 @@ def unfinished(error: Moved | Refusal | TimeoutError, *, done: bool) -> Refusal:
         if isinstance(error, Refusal)
         else Refusal(REQUEST_TIMEOUT)
         if isinstance(error, TimeoutError)
-        else Refusal(BUSY, retry_after_seconds=1)
+        else Refusal(BUSY)
     )
     return Refusal(PARTLY_DONE) if done and refusal.reason in REPEATABLE else refusal
 

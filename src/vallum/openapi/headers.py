@@ -67,7 +67,7 @@ REFUSED: Final = {**COMMON, "RateLimit-Policy": False, "RateLimit": False}
 RETRY_AFTER: Final[Mapping[int, dict[str, bool]]] = {
     401: {"WWW-Authenticate": True},
     429: {"Retry-After": True},
-    503: {"Retry-After": False},
+    503: {"Retry-After": True},
 }
 """What refusals of a status have beyond."""
 

@@ -79,7 +79,7 @@ class HighWater:
             async with asyncio.timeout(OPENED_SECONDS):
                 await self._taken.wait()
         except TimeoutError:
-            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1) from None
+            raise Refusal(NONCES_UNAVAILABLE) from None
 
     async def _take_over(self) -> None:
         """From now on the process before accepts nothing beyond its mark."""
@@ -116,9 +116,9 @@ class HighWater:
         """
         *_, second = row
         if second <= _ahead(now) and not await self._moved(now):
-            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1)
+            raise Refusal(NONCES_UNAVAILABLE)
         if second > self.nonces.mark and not await self._written(keep(self._holder, [row], self._database.dialect)):
-            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1)
+            raise Refusal(NONCES_UNAVAILABLE)
 
     async def _run(self) -> None:
         while not self._taken.is_set():

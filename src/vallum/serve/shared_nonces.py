@@ -58,10 +58,10 @@ class SharedNonces:
         try:
             is_first = await self._database.run(claim_row(row, self._database.dialect))
         except Refusal as busy:
-            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1) from busy
+            raise Refusal(NONCES_UNAVAILABLE) from busy
         except Exception as error:
             self._journal.failed("freshness", error)
-            raise Refusal(NONCES_UNAVAILABLE, retry_after_seconds=1) from error
+            raise Refusal(NONCES_UNAVAILABLE) from error
         if not is_first:
             raise Refusal(NONCE_REUSED)
 

@@ -113,7 +113,7 @@ def meaning(error: BaseException, *, closed: bool, overdue: bool) -> BaseExcepti
         overdue: it was given up, because its answer did not come in time.
     """
     if overdue or isinstance(error, _LATE):
-        return Refusal(QUERY_TIMEOUT, retry_after_seconds=1)
+        return Refusal(QUERY_TIMEOUT)
     if isinstance(error, VIOLATIONS):
         return violation(error)
     if isinstance(error, _UNAVAILABLE) or is_lost(error, closed=closed):
@@ -137,7 +137,7 @@ def begins_anew(error: BaseException) -> bool:
 
 def busy() -> Refusal:
     """Come again in a moment."""
-    return Refusal(BUSY, retry_after_seconds=1)
+    return Refusal(BUSY)
 
 
 def refused(error: BaseException, address: Address) -> BaseException:

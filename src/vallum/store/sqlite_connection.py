@@ -149,7 +149,7 @@ def surface(error: sqlite3.Error) -> NoReturn:
 
 def busy() -> Refusal:
     """Come again in a moment."""
-    return Refusal(BUSY, retry_after_seconds=1)
+    return Refusal(BUSY)
 
 
 _KINDS: Final[dict[int, Literal["unique", "foreign", "not_null"]]] = {
