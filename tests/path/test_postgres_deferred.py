@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests import stores
@@ -59,6 +59,15 @@ def follow(call: Call, place: Place) -> Place:
     return place
 
 
+@api.action(Place, "reorder", allow("keeper"))
+def reorder(call: Call, place: Place) -> None:
+    """Has constraints wait that do not by themselves; by the place itself all go on, or end up at one position."""
+    db = call.unrestricted("reorder")
+    db.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+    for number in (1, 2, 3):
+        db.execute(update(Place).where(Place.id == number).values(position=number % 3 + 1 if place.id == 1 else 1))
+
+
 @api.action(Place, "clear", allow("keeper"))
 def clear(call: Call, place: Place) -> None:
     """Away with it, whatever stands there."""
@@ -77,6 +86,8 @@ DEFERRED = (
     "ALTER TABLE places ADD CONSTRAINT places_position_key UNIQUE (position) DEFERRABLE INITIALLY DEFERRED",
     "ALTER TABLE boxes ALTER CONSTRAINT boxes_place_id_fkey DEFERRABLE INITIALLY DEFERRED",
 )
+DEFERRABLE = tuple(line.replace("INITIALLY DEFERRED", "INITIALLY IMMEDIATE") for line in DEFERRED)
+KINDS = {"deferred": DEFERRED, "deferrable": DEFERRABLE, "at once": ()}
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +98,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture(params=["deferred", "at once"])
+@pytest.fixture(params=KINDS)
 def kim(request: pytest.FixtureRequest, filled: Path, tmp_path: Path) -> Iterator[Client]:
     """Who calls, on a database of each kind."""
     data = stores.copied(filled, tmp_path / "data")
-    if request.param == "deferred":
-        for line in DEFERRED:
-            stores.rows(data, line)
+    for line in KINDS[request.param]:
+        stores.rows(data, line)
     with stores.client(api, "kim", data) as client:
         yield client
 
@@ -133,3 +143,11 @@ def test_a_handler_on_its_way(kim: Client, request: pytest.FixtureRequest) -> No
     deferred = request.node.callspec.params["kim"] == "deferred"
     assert kim.post("/places/1/swap").status_code == (200 if deferred else 409)
     assert [p["position"] for p in kim.get("/places").json()["items"]] == ([2, 1, 3] if deferred else [1, 2, 3])
+
+
+def test_a_handler_that_has_constraints_wait(kim: Client, request: pytest.FixtureRequest) -> None:
+    """What it leaves behind is checked at its end as well."""
+    waits = request.node.callspec.params["kim"] != "at once"
+    assert code(kim.post("/places/2/reorder")) == (409, "conflict")
+    assert kim.post("/places/1/reorder").status_code == (204 if waits else 409)
+    assert [p["position"] for p in kim.get("/places").json()["items"]] == ([2, 3, 1] if waits else [1, 2, 3])

@@ -20,7 +20,7 @@ from vallum.store import migrations, principals
 from vallum.store.errors import StoreError, for_operator
 from vallum.store.ports import Principal, Row, Script, Statement
 from vallum.store.postgres_address import Address
-from vallum.store.postgres_catalog import has_deferred, opaque_names
+from vallum.store.postgres_catalog import has_deferrable, opaque_names
 from vallum.store.postgres_connection import OLDEST_SERVER, busy, connect, refused, tls_of
 from vallum.store.postgres_limits import PostgresLimits
 from vallum.store.postgres_pool import Pool
@@ -65,7 +65,7 @@ class PostgresDatabase:
         try:
             migrations.check(await self.write(migrations.version(self.dialect)), str(self._address))
             self.opaque = await opaque_names(self.read)
-            self._transactions.deferred = await has_deferred(self.read)
+            self._transactions.deferrable = await has_deferrable(self.read)
         except BaseException:
             await self.stop()
             raise

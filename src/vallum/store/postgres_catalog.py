@@ -28,6 +28,7 @@ _OPAQUE: Final = Statement(
     """,
     (),
 )
+_DEFERRABLE: Final = Statement("SELECT EXISTS (SELECT FROM pg_constraint WHERE condeferrable)", ())
 # Of several constraints of one name in one schema the statement means all.
 DEFER: Final = """
     SELECT 'SET CONSTRAINTS ' || string_agg(format('%I.%I', schema, name), ', ') || ' DEFERRED' FROM (
@@ -39,9 +40,10 @@ DEFER: Final = """
 """The statement that gives constraints back what they are declared to be (`INITIALLY DEFERRED`); NULL when there are none."""
 
 
-async def has_deferred(read: Read) -> bool:
-    """Whether there are constraints that wait for the commit. Asked at start, as the others."""
-    return (await read(Statement(DEFER, ())))[0][0] is not None
+async def has_deferrable(read: Read) -> bool:
+    """Whether there are constraints that can wait for the commit. Asked at start, as the others."""
+    found: bool = (await read(_DEFERRABLE))[0][0]
+    return found
 
 
 async def opaque_names(read: Read) -> frozenset[str]:

@@ -44,14 +44,14 @@ class Transactions:
        handler at its end.
 
     Attributes:
-        deferred: whether there may be such constraints.
+        deferrable: whether there may be such constraints; a handler may have any of these wait (`SET CONSTRAINTS`).
     """
 
     def __init__(self, pool: Pool, threads: Executor, limits: PostgresLimits) -> None:
         self._pool = pool
         self._threads = threads
         self._limits = limits
-        self.deferred = True
+        self.deferrable = True
         # One round trip; the session's own setting is that of reads.
         self._begin = f"BEGIN; {_AT_ONCE}; SET LOCAL statement_timeout = {milliseconds(limits.write_seconds)}"
 
@@ -63,7 +63,7 @@ class Transactions:
             Refusal: what the script raised, QUERY_TIMEOUT, BUSY.
         """
         lent = await self._pool.acquire(self._limits.write_seconds)
-        running = _Running(lent, self._threads, self._limits, deferred=self.deferred)
+        running = _Running(lent, self._threads, self._limits, deferrable=self.deferrable)
         try:
             await running.control(self._begin)
             outcome = await running.drive(make())
@@ -123,13 +123,13 @@ class _Running:
         abandoned: a thread may still hold its Session.
     """
 
-    __slots__ = ("_deferred", "_failed", "_lent", "_limits", "_threads", "_with_session", "abandoned", "lost")
+    __slots__ = ("_deferrable", "_failed", "_lent", "_limits", "_threads", "_with_session", "abandoned", "lost")
 
-    def __init__(self, lent: Lent, threads: Executor, limits: PostgresLimits, *, deferred: bool) -> None:
+    def __init__(self, lent: Lent, threads: Executor, limits: PostgresLimits, *, deferrable: bool) -> None:
         self._lent = lent
         self._threads = threads
         self._limits = limits
-        self._deferred = deferred
+        self._deferrable = deferrable
         self._failed = False
         self._with_session = False
         self.lost = False
@@ -174,10 +174,11 @@ class _Running:
         if isinstance(request, Statement):
             return await connection.fetch(request.text, *request.arguments)
         self._with_session = True
-        defer = await connection.fetchval(DEFER) if self._deferred else None
-        if defer is None:
+        if not self._deferrable:
             return await self._handled(request)
-        await connection.execute(defer)
+        defer = await connection.fetchval(DEFER)
+        if defer is not None:
+            await connection.execute(defer)
         result = await self._handled(request)
         await connection.execute(_AT_ONCE)
         return result
