@@ -123,7 +123,8 @@ class Call:
         """Create a row under the rules; None when the caller may not read it.
 
         Raises:
-            Refusal: FORBIDDEN, BODY_INVALID, STATE_FORBIDDEN, CONFLICT: as the wire would answer.
+            Refusal: FORBIDDEN, BODY_INVALID, STATE_FORBIDDEN, CONFLICT: as the wire would answer. A constraint that is
+                INITIALLY DEFERRED (PostgreSQL) refuses at the handler's end.
         """
         resource = self._resource(model)
         access = self._access(resource, Operation.CREATE)
