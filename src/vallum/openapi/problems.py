@@ -54,7 +54,7 @@ WHERE: Final[Mapping[Reason, frozenset[Trait]]] = {
     refusals.ACTION_CONFLICT: frozenset({"act"}),
     refusals.IDEMPOTENCY_IN_FLIGHT: frozenset({"once"}),
     refusals.IDEMPOTENCY_RIGHTS_CHANGED: frozenset({"once"}),
-    refusals.PARTLY_DONE: frozenset({"act"}),
+    refusals.PARTLY_DONE: frozenset({"async"}),
     # 412 to 417
     refusals.STALE: frozenset({"change", "remove"}),
     refusals.BODY_TOO_LARGE: frozenset({"body"}),

@@ -20,12 +20,13 @@ Trait = Literal[
     "remove",
     "many",
     "act",
+    "async",
     "write",
     "once",
     "fresh",
 ]
-"""`guarded` asks for a credential, `row` has a key in its path, `many` names several rows, `once` takes an Idempotency-Key, `fresh` has to be made
-a moment ago; `any` is always true."""
+"""`guarded` asks for a credential, `row` has a key in its path, `many` names several rows, `async` may work in several
+transactions, `once` takes an Idempotency-Key, `fresh` has to be made a moment ago; `any` is always true."""
 
 
 _OF_VERBS: Final[Mapping[Verb, frozenset[Trait]]] = {
@@ -55,7 +56,9 @@ def traits_of(route: Route, method: str, *, body: bool) -> frozenset[Trait]:
     found |= _OF_VERBS.get(verb, frozenset())
     if method != "GET":
         found.add("write")
-    if method == "POST" and (handler is None or not handler.asynchronous):
+    if handler is not None and handler.asynchronous:
+        found.add("async")
+    elif method == "POST":
         found.add("once")
     if method in route.fresh:
         found.add("fresh")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.path.deeds import api as deeds
 from tests.unit.openapi.documents import SITE, Reader, of
 
 from school import api as school
@@ -46,6 +47,13 @@ def test_an_operation_names_the_refusals_that_it_may_answer_with() -> None:
     assert "404" not in codes(reader, "/students", "POST")
     every = [codes(reader, path, method) for path, method, _ in reader.operations()]
     assert all({"400", "401", "403", "429", "500", "503"} <= found.keys() for found in every)
+
+
+def test_only_what_works_in_several_steps_is_partly_done() -> None:
+    """An async endpoint is; what is one transaction is done or not."""
+    reader = Reader(of(deeds, *deeds.roles))
+    found = {path for path, method, _ in reader.operations() if "partly_done" in str(codes(reader, path, method))}
+    assert found == {"/wait"}
 
 
 def test_who_need_not_show_a_credential_is_not_refused_for_lacking_one() -> None:
