@@ -20,7 +20,6 @@ from vallum import defaults
 from vallum.validate.faults import FORMAT, LENGTH, RANGE, TYPE, bad
 
 INT64: Final = 2**63
-"""Below it a double is the whole number that it stands for."""
 DECIMAL_CHARACTERS: Final = 1_100
 """Of a decimal as text: the longest that a column may need (PostgreSQL's NUMERIC has up to 1,000 digits), and a few."""
 
