@@ -94,7 +94,7 @@ class Call:
         return session
 
     def get(self, model: type[Any], *key: Any) -> dict[str, Any]:
-        """The row as this caller may read it.
+        """The row as this caller may read it. A composite key is a tuple, as everywhere, or its parts one by one.
 
         Raises:
             Refusal: NOT_FOUND, for a missing and an unreadable row alike.
@@ -102,15 +102,18 @@ class Call:
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
         self.db.flush()
-        values = self._frame.key_values(resource, key)
+        values = self._frame.key_values(resource, _parts(resource, *key))
         return _json(self._run(locate(self._frame, resource, access, values, lock=False)))
 
     def list(self, model: type[Any], *, limit: int = defaults.PAGE_MAX) -> Sequence[dict[str, Any]]:
-        """The first rows that this caller may read, by key.
+        """The first rows that this caller may read, by key; no more than `limit`.
 
         Raises:
             Refusal: NOT_FOUND when no rule lets the caller read any.
+            ValueError: `limit` is negative.
         """
+        if limit < 0:
+            raise ValueError(f"limit={limit}: give a number of rows")
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
         shape = ListShape(ordered(resource, access.granted), limit, (), (), None, cut=False)
@@ -140,16 +143,17 @@ class Call:
         resource = self._resource(model)
         access = self._access(resource, Operation.UPDATE)
         body = self._models.change(resource, access, values)
-        return _json_or_none(self._write(change(self._frame, resource, access, _tuple(key), body, ANY_TAG)))
+        return _json_or_none(self._write(change(self._frame, resource, access, _parts(resource, key), body, ANY_TAG)))
 
     def delete(self, model: type[Any], *key: Any) -> None:
-        """Remove a row under the rules.
+        """Remove a row under the rules; its key as for :meth:`get`.
 
         Raises:
             Refusal: NOT_FOUND, FORBIDDEN, IN_USE: as the wire would answer.
         """
         resource = self._resource(model)
-        self._write(remove(self._frame, resource, self._access(resource, Operation.DELETE), key, None))
+        access = self._access(resource, Operation.DELETE)
+        self._write(remove(self._frame, resource, access, _parts(resource, *key), None))
 
     def finish(self) -> None:
         """Flush what the handler left; called by the path."""
@@ -222,5 +226,9 @@ def _json_or_none(seen: Seen) -> dict[str, Any] | None:
     return None if seen.json is None else _json(seen)
 
 
-def _tuple(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
+def _parts(resource: Resource, *key: Any) -> tuple[Any, ...]:
+    """The parts of a key, which is given as one value, as one tuple or part by part."""
+    parts = key[0] if len(key) == 1 and isinstance(key[0], tuple) else key
+    if len(parts) != len(resource.key):
+        raise TypeError(f"a {resource.model.__name__} has the key ({', '.join(resource.key)}): {parts!r} is none")
+    return parts
