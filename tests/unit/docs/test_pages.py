@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import ast
 import configparser
-import itertools
+import json
 import re
-import runpy
 import shutil
+import subprocess
+import sys
 import time
 import tomllib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from tests.pages import DOCS, Terminal, assert_said, blocks, commands
-from tests.unit.serve.served import ROOT, command
+from tests.pages import DOCS, Terminal, blocks
+from tests.unit.serve.served import ROOT, command, serving
 
 from vallum import defaults, refusals
 from vallum.cli import COMMANDS
 from vallum.crypto import signing_key
 from vallum.crypto.certificates import development_authority, server_certificate
 from vallum.crypto.keyfile import write_secret
-from vallum.refusals import REASONS, Reason
+from vallum.refusals import Reason
+from vallum.serve.alone import LOCK_SECONDS
 from vallum.serve.keyring import SECRET_BYTES, cursor_secret
 from vallum.serve.metrics import STAGES
 from vallum.serve.settings import Settings, load
-from vallum.validate.query import OPERATORS, RESERVED
 
 ADDED = re.compile(r"# add to (\S+)\n")
 DEPLOYMENT = DOCS / "deployment.md"
@@ -50,102 +47,6 @@ def test_the_quickstart(tmp_path: Path) -> None:
                 file.write("\n\n" + program[where.end() :])
         for block in others:
             terminal.give(block)
-
-
-def test_the_client_of_a_page(tmp_path: Path) -> None:
-    """docs/calling.md: its program gets a token, writes once, pages to the end, changes under an ETag, and removes."""
-    page = DOCS / "calling.md"
-    (program,) = blocks(page, "python")
-    (block,) = blocks(page, "console")
-    with Terminal(tmp_path) as terminal:
-        for line, said in commands(block):
-            if line.startswith("python "):
-                text = program.replace("8443", str(terminal.port))
-                (terminal.here / "caller.py").write_text(text, encoding="utf-8")
-            assert_said(said, terminal.run(line))
-
-
-def test_the_client_of_a_page_sends_again_what_may_be_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A wrong clock is mended, a token renewed in time, 429 and 503 waited for; a POST without a key only after a 429."""
-    (program,) = blocks(DOCS / "calling.md", "python")
-    (tmp_path / "caller.py").write_text(program, encoding="utf-8")
-    caller = runpy.run_path(str(tmp_path / "caller.py"))
-    waited: list[float] = []
-    now = [1_000.0]
-    monkeypatch.setattr(time, "sleep", waited.append)
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    seen: list[httpx.Request] = []
-
-    def answers(*replies: httpx.Response) -> Any:
-        """A caller that is answered so, one after the other."""
-        rest, tokens = list(replies), itertools.count()
-
-        def reply(request: httpx.Request) -> httpx.Response:
-            if request.url.path == "/oauth/token":
-                return httpx.Response(200, json={"access_token": f"token-{next(tokens)}", "expires_in": 900})
-            seen.append(request)
-            return rest.pop(0)
-
-        api = httpx.Client(base_url="https://localhost", transport=httpx.MockTransport(reply))
-        seen.clear()
-        waited.clear()
-        return caller["Caller"](api, "robot", "secret")
-
-    def refused(status: int, code: str, **headers: str) -> httpx.Response:
-        return httpx.Response(status, json={"code": code}, headers=headers)
-
-    done = httpx.Response(200, json={})
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
-    robot = answers(
-        refused(400, "timestamp_stale", Date=date), refused(429, "quota_exceeded", **{"Retry-After": "7"}), done
-    )
-    assert robot.send("POST", "/tasks", json={}).status_code == 200
-    assert waited == [0, 7]
-    stamps = [int(request.headers["X-Request-Timestamp"]) for request in seen]
-    assert abs(stamps[1] - stamps[0] - 7_200) <= 2
-    assert len({request.headers["X-Request-Nonce"] for request in seen}) == 3
-    now[0] += 900 - 60
-    robot = answers(done, done)
-    robot.send("GET", "/tasks")
-    now[0] += 900 - 60
-    robot.send("GET", "/tasks")
-    assert [request.headers["Authorization"] for request in seen] == ["Bearer token-0", "Bearer token-1"]
-    busy = refused(503, "busy")
-    assert answers(busy).send("POST", "/tasks").status_code == 503
-    assert answers(busy, done).send("POST", "/tasks", {"Idempotency-Key": "k"}).status_code == 200
-    assert waited == [1]
-    assert answers(refused(429, "quota_exceeded", **{"Retry-After": "3600"})).send("GET", "/tasks").status_code == 429
-    assert len(seen) == 1
-    assert answers(*[busy] * 5).send("GET", "/tasks").status_code == 503
-    assert len(seen) == 5
-
-
-def test_what_a_page_says_of_idle_connections() -> None:
-    """The server's number, wherever it stands; the page's client drops its own sooner."""
-    text = (DOCS / "calling.md").read_text(encoding="utf-8")
-    assert f"closed after {defaults.HEADER_SECONDS:g} seconds** (`header_seconds`)" in text
-    limits = (DOCS / "limitations.md").read_text(encoding="utf-8")
-    assert f"Silence is ended after {defaults.HEADER_SECONDS:g} seconds" in limits
-    (idle,) = re.findall(r"LONGEST_WAIT, IDLE = 5, 60, (\d+)", text)
-    assert int(idle) < defaults.HEADER_SECONDS
-
-
-def test_what_a_page_says_of_lists_and_of_retries() -> None:
-    """Every parameter, operator and code that there is, and the bounds as they are."""
-    text = (DOCS / "calling.md").read_text(encoding="utf-8")
-    parameters = re.findall(r"^\| `(\w+)=", text, re.MULTILINE)
-    assert set(parameters) - {"name"} == RESERVED - {"include"}
-    (operators,) = re.findall(r"^\| `name\[operator\]=value` \| (.*) \|$", text, re.MULTILINE)
-    assert set(re.findall(r"`(\w+)`", operators)) - {"true", "false"} == OPERATORS
-    assert f"1 to {defaults.PAGE_MAX}; {defaults.PAGE_DEFAULT} when" in text
-    assert f"up to {defaults.MAX_IDEMPOTENCY_KEY_CHARACTERS} characters" in text
-    assert defaults.MAX_SORTS == 3
-    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)
-    assert [(status, code) for status, code in rows if REASONS[code].status != int(status)] == []
-    idempotency = {code for code in REASONS if code.startswith("idempotency_")} - {"idempotency_key_malformed"}
-    assert idempotency <= {code for _, code in rows}
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +118,23 @@ def test_the_unit_and_the_proxy_fit_the_settings() -> None:
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in proxy
 
 
+def test_the_image_fits_the_service(tmp_path: Path) -> None:
+    """Its probe leaves with 0 while the service is ready, and with something else when it is gone."""
+    (image,) = blocks(DEPLOYMENT, "dockerfile")
+    for file in re.findall(r"/opt/vallum/(\S+\.txt)", image):
+        assert (ROOT / file).exists()
+    (said,) = re.findall(r"^HEALTHCHECK CMD (.*)$", image, re.MULTILINE)
+    _, *words = json.loads(said)
+    assert f":{defaults.PORT + 1}/" in words[1]
+    with serving(tmp_path) as running:
+        probe = [sys.executable, words[0], words[1].replace("8444", str(running.ops_port))]
+        assert subprocess.run(probe, check=False, timeout=30).returncode == 0
+    assert subprocess.run(probe, check=False, timeout=30, capture_output=True).returncode != 0
+    text = DEPLOYMENT.read_text(encoding="utf-8")
+    assert f"takes up to {defaults.STOP_SECONDS} seconds (`stop_seconds`)" in text
+    assert f"a\n  second one waits {LOCK_SECONDS:g} seconds and leaves (`data-in-use`)" in text
+
+
 def test_every_command_that_is_named_exists() -> None:
     """Also those in the middle of a sentence."""
     commands = (DOCS / "commands.md").read_text(encoding="utf-8")
@@ -277,11 +195,13 @@ def test_what_a_page_installs_is_what_is_locked() -> None:
         for name in re.findall(r"^([\w.-]+)==", file.read_text(), re.MULTILINE)
     }
     pages = [*DOCS.glob("*.md"), ROOT / "README.md", *(ROOT / "src" / "vallum").rglob("*.py")]
-    lines = [line for page in pages for line in re.findall(r"pip install ([^`\n]+)", page.read_text(encoding="utf-8"))]
+    lines = [
+        line for page in pages for line in re.findall(r"pip install ([^`\n\\]+)", page.read_text(encoding="utf-8"))
+    ]
     assert len(lines) >= 4
     for line in lines:
         for word in line.replace("'", "").split():
-            _, checkout, file = word.partition("/path/to/checkout")
+            _, checkout, file = re.sub("^/opt/vallum", "/path/to/checkout", word).partition("/path/to/checkout")
             assert (
                 word.startswith("-")
                 or (checkout and (ROOT / file[1:]).exists())
