@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from vallum.audit.seal import newest
 from vallum.authorise.checks import check as check_api
 from vallum.cli.audit_shown import counted
 from vallum.cli.given import App, AsJson, Data, database_of, settings_of
@@ -17,6 +19,7 @@ from vallum.declare.checks_finding import Finding, error, warning
 from vallum.row_security.database import drifted
 from vallum.serve import posture
 from vallum.serve.checks import declared, stored
+from vallum.serve.checks_keys import secrets
 from vallum.serve.database import dialect_of
 from vallum.serve.files import DATABASE_FILE
 from vallum.serve.load import load_api
@@ -60,25 +63,30 @@ def check(
 
 
 def _database(api: API, settings: Settings, *, sound: bool) -> tuple[list[Finding], bool]:
-    """What the database shows: tables of another version, accounts that could not be served, and what the rules need
-    of the tables. The second part says whether it could be compared; there may be no database yet.
+    """What the database and the secrets beside it show: tables of another version, accounts that could not be served,
+    what the rules need of the tables, keys that do not open. The second part says whether it could be compared.
 
     Args:
         sound: the declaration has no errors of its own, so that there are statements to ask about.
     """
-    if settings.database is None and not (settings.data / DATABASE_FILE).exists():
-        return [], False
+    # A program is checked before `db create --dev` as well; where it is deployed, a start needs the database.
+    if settings.dev and settings.database is None and not (settings.data / DATABASE_FILE).exists():
+        return secrets(settings, signed=False), False
+    found: list[Finding] = []
+    signed = compared = False
     try:
         with database_of(settings) as database:
             migrations.check(
                 database.write(migrations.version(database.dialect)), str(settings.database or settings.data)
             )
+            signed = database.look(partial(newest, database.dialect)) is not None
             check_plans(database.read(plans(database.dialect)), api.plans)
-            if not sound:
-                return [], False
-            return [*stored(api, database, lists=True), *_row_security(api, database)], True
+            if sound:
+                found = [*stored(api, database, lists=True), *_row_security(api, database)]
+                compared = True
     except StoreError as fault:
-        return [error(fault.identifier, fault.place, "The server would not start.", fault.mend)], False
+        found = [error(fault.identifier, fault.place, "The server would not start.", fault.mend)]
+    return [*found, *secrets(settings, signed=signed)], compared
 
 
 def _row_security(api: API, database: CommandDatabase) -> list[Finding]:

@@ -217,16 +217,28 @@ def cursor_secret(folder: Path, passphrase: bytes | None) -> bytes:
     if not path.exists():
         with suppress(FileExistsError):  # another process was first
             write_secret(path, _at_rest(token_bytes(SECRET_BYTES), passphrase))
+    secret, is_wrapped = read_cursor_secret(folder, passphrase)
+    if passphrase is not None and not is_wrapped:
+        write_secret(path, wrapped.wrap(secret, passphrase), replace=True)
+    return secret
+
+
+def read_cursor_secret(folder: Path, passphrase: bytes | None) -> tuple[bytes, bool]:
+    """The secret as its file has it, and whether the file is under a master key.
+
+    Raises:
+        FileNotFoundError: there is none yet.
+        BadKey: `wrapped_passphrase`, as of :func:`cursor_secret`.
+    """
+    path = folder / CURSOR_FILE
     content = read_secret(path)
     if not wrapped.is_wrapped(content):
-        if passphrase is not None:
-            write_secret(path, wrapped.wrap(content, passphrase), replace=True)
-        return content
+        return content, False
     mend = f"give the master key of {path}, or remove the file: cursors that were given out are void then"
     if passphrase is None:
         raise BadKey("wrapped_passphrase", f"no master key is set: {mend}")
     try:
-        return wrapped.unwrap(content, passphrase)
+        return wrapped.unwrap(content, passphrase), True
     except BadKey as error:
         raise BadKey("wrapped_passphrase", f"{error.detail}: {mend}") from None
 
