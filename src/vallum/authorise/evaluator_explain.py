@@ -10,12 +10,13 @@ from typing import Any, Literal, final
 from sqlalchemy import ColumnElement
 from sqlalchemy.sql import elements, operators, visitors
 
+from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.evaluator import CallerValues, expression_of
 from vallum.authorise.evaluator_decide import Decision, Question, decide, is_about, lacking
 from vallum.authorise.evaluator_select import Row, same
 from vallum.authorise.evaluator_values import UnsupportedExpression
 from vallum.declare.policy import ANYONE, Operation, Rule
-from vallum.declare.words import condition_words
+from vallum.declare.words import condition_words, when_words
 
 Verdict = Literal["true", "false", "null", "unknown", "grants", "applies", "no", "allowed", "refused", "not found", ""]
 
@@ -58,9 +59,9 @@ def _lines(
     if after is not None:
         parts.append(("after the change: ", rules, operation, after))
     for prefix, listed, about, state in parts:
-        for rule in listed:
+        for index, rule in enumerate(listed, 1):
             if is_about(rule, about):
-                yield from _rule(prefix, rule, about, question, state)
+                yield from _rule(f"{prefix}{rule_words(index, rule, about)}", rule, about, question, state)
 
 
 def caller_words(caller: CallerValues) -> str:
@@ -68,6 +69,32 @@ def caller_words(caller: CallerValues) -> str:
     attributes = ", ".join(f"{name}={value!r}" for name, value in sorted(caller.attributes.items()))
     name = "anonymous caller" if caller.id is None else f"caller {caller.id}"
     return f"{name}; roles: {', '.join(sorted(caller.roles)) or 'none'}; attributes: {attributes or 'none'}"
+
+
+def rule_words(index: int, rule: Rule, operation: Operation | None) -> str:
+    """`rule 3: allow(teacher, UPDATE) on name, year`; rules are counted from 1, as an author counts lines."""
+    roles = ", ".join(map(str, rule.roles))
+    named = roles if operation is None else f"{roles}, {operation.name}"
+    fields = "" if rule.fields is None else f" on {', '.join(rule.fields) or 'no field'}"
+    return f"rule {index}: {rule.effect}({named}){fields}"
+
+
+def settled_line(
+    text: str, rule: Rule, operation: Operation | None, caller: CallerValues, facts: RequestFacts
+) -> Line | None:
+    """The line of a rule that no row needs to be looked at for; None where the row decides.
+
+    Args:
+        text: the line's beginning.
+    """
+    met = conditions_hold if rule.effect == "allow" else conditions_may_hold
+    if not any(role is ANYONE or role in caller.roles for role in rule.roles):
+        return Line(1, f"{text}: not a role of this caller", "no")
+    if not met(rule.when, facts):
+        return Line(1, f"{text}: its conditions on the request are not met: {', '.join(when_words(rule.when))}", "no")
+    if lacks := lacking(rule, operation, caller):
+        return Line(1, f"{text}: the caller has no {', '.join(lacks)}", "no" if rule.effect == "allow" else "applies")
+    return None
 
 
 def _outcome(
@@ -95,20 +122,10 @@ def _operation(operation: Operation | None) -> str:
     return "action" if operation is None else str(operation.name)
 
 
-def _rule(prefix: str, rule: Rule, operation: Operation | None, question: Question, row: Row) -> Iterator[Line]:
-    roles = ", ".join(map(str, rule.roles))
-    fields = "" if rule.fields is None else f" on {', '.join(rule.fields) or 'no field'}"
-    text = f"{prefix}{rule.effect} {roles} {_operation(operation)}{fields}"
-    caller = question.evaluator.caller
-    if not any(role is ANYONE or role in caller.roles for role in rule.roles):
-        yield Line(1, f"{text}: not a role of this caller", "no")
-        return
-    if not question.concerns(rule):
-        yield Line(1, f"{text}: its conditions on the request are not met", "no")
-        return
-    lacks = lacking(rule, operation, caller)
-    if lacks:
-        yield Line(1, f"{text}: the caller has no {', '.join(lacks)}", "no" if rule.effect == "allow" else "applies")
+def _rule(text: str, rule: Rule, operation: Operation | None, question: Question, row: Row) -> Iterator[Line]:
+    line = settled_line(text, rule, operation, question.evaluator.caller, question.facts)
+    if line is not None:
+        yield line
         return
     try:
         applies = question.applies(rule, operation, row)

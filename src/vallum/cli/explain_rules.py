@@ -6,17 +6,16 @@ from collections.abc import Iterator
 
 from vallum.authorise.conditions import RequestFacts, conditions_hold, conditions_may_hold
 from vallum.authorise.evaluator import CallerValues
-from vallum.authorise.evaluator_decide import is_about, lacking
-from vallum.authorise.evaluator_explain import Line, Verdict, caller_words
+from vallum.authorise.evaluator_decide import is_about
+from vallum.authorise.evaluator_explain import Line, Verdict, caller_words, rule_words, settled_line
 from vallum.authorise.rights import Rights
 from vallum.authorise.stage import may, request_conditions
 from vallum.declare.app import API
-from vallum.declare.checks_finding import rule_place
 from vallum.declare.dialect import DialectName
-from vallum.declare.policy import ANYONE, Operation, Rule
+from vallum.declare.policy import Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import OPERATIONS, Route, Verb
-from vallum.declare.words import condition_words, when_words
+from vallum.declare.words import condition_words
 
 
 def rights_of(api: API, dialect: DialectName, caller: CallerValues, facts: RequestFacts) -> Rights:
@@ -72,25 +71,12 @@ def _lines(
 ) -> Iterator[Line]:
     for index, rule in enumerate(rules, 1):
         if is_about(rule, operation):
-            place = rule_place(route.path, index, rule)
-            yield _line(place, rule, operation, route.resource, caller, facts)
+            text = rule_words(index, rule, operation)
+            line = settled_line(text, rule, operation, caller, facts)
+            yield line or _on_rows(text, rule, route.resource)
 
 
-def _line(
-    text: str,
-    rule: Rule,
-    operation: Operation | None,
-    resource: Resource | None,
-    caller: CallerValues,
-    facts: RequestFacts,
-) -> Line:
-    met = conditions_hold if rule.effect == "allow" else conditions_may_hold
-    verdict: Verdict = "grants" if rule.effect == "allow" else "applies"
-    if not any(role is ANYONE or role in caller.roles for role in rule.roles):
-        return Line(1, f"{text}: not a role of this caller", "no")
-    if not met(rule.when, facts):
-        return Line(1, f"{text}: its conditions on the request are not met: {', '.join(when_words(rule.when))}", "no")
-    if lacks := lacking(rule, operation, caller):
-        return Line(1, f"{text}: the caller has no {', '.join(lacks)}", "no" if rule.effect == "allow" else verdict)
+def _on_rows(text: str, rule: Rule, resource: Resource | None) -> Line:
     condition = "" if resource is None else condition_words(rule.where, resource.table)
+    verdict: Verdict = "grants" if rule.effect == "allow" else "applies"
     return Line(1, f"{text}{f', on rows where {condition}' if condition else ''}", verdict)

@@ -60,12 +60,12 @@ def test_who_asks_stands_first() -> None:
 
 
 def test_a_rule_of_an_action_in_words() -> None:
-    """Its words end at the word `action`; what it is about stands in the first line alone."""
+    """It names no operation; what it is about stands in the first line alone."""
     question = Question(
         Evaluator({}, CALLER, NOW), replace(api.resources[Person], rules=(allow("member", READ),)), FACTS
     )
     told = [line.text for line in explain((allow("member"),), None, question, ROW)][1:]
-    assert (told[0].split(":")[0], told[-1]) == (f"action on people {number(10)}", "allow member action")
+    assert (told[0].split(":")[0], told[-1]) == (f"action on people {number(10)}", "rule 1: allow(member)")
 
 
 def test_conditions_with_their_values() -> None:
@@ -78,7 +78,7 @@ def test_conditions_with_their_values() -> None:
     )
     assert lines([rule]) == [
         (0, WHAT, "not found"),
-        (1, "allow member READ on id, name", "no"),
+        (1, "rule 1: allow(member, READ) on id, name", "no"),
         (2, "all of", "null"),
         (3, "any of", "true"),
         (4, "people.account = me.id  [account=NULL]", "null"),
@@ -98,8 +98,8 @@ def test_a_deny_that_applies_by_null() -> None:
     ]
     assert lines(rules) == [
         (0, f"{WHAT}: fields id", "allowed"),
-        (1, "allow ANYONE READ on id, rate", "grants"),
-        (1, "deny member READ on rate", "applies"),
+        (1, "rule 1: allow(ANYONE, READ) on id, rate", "grants"),
+        (1, "rule 2: deny(member, READ) on rate", "applies"),
         (2, "people.account != me.id  [account=NULL]", "null"),
     ]
 
@@ -115,10 +115,10 @@ def test_rules_that_are_not_about_the_caller() -> None:
     ]
     assert lines(rules) == [
         (0, WHAT, "not found"),
-        (1, "allow manager READ: not a role of this caller", "no"),
-        (1, "allow member READ: its conditions on the request are not met", "no"),
-        (1, 'allow member READ: the caller has no me.attr["region"]', "no"),
-        (1, 'deny member READ: the caller has no me.attr["region"]', "applies"),
+        (1, "rule 1: allow(manager, READ): not a role of this caller", "no"),
+        (1, "rule 2: allow(member, READ): its conditions on the request are not met: from 192.0.2.0/24", "no"),
+        (1, 'rule 3: allow(member, READ): the caller has no me.attr["region"]', "no"),
+        (1, 'rule 4: deny(member, READ): the caller has no me.attr["region"]', "applies"),
     ]
 
 
@@ -127,10 +127,10 @@ def test_update_shows_read_before_and_after() -> None:
     rules = [allow("member", READ, fields=["id"]), allow("member", UPDATE, where=Person.name == "Mia", fields=["name"])]
     assert lines(rules, UPDATE, after={**ROW, "name": "Ada"}) == [
         (0, f"UPDATE people {number(10)}", "refused"),
-        (1, "allow member READ on id", "grants"),
-        (1, "allow member UPDATE on name", "grants"),
+        (1, "rule 1: allow(member, READ) on id", "grants"),
+        (1, "rule 2: allow(member, UPDATE) on name", "grants"),
         (2, "people.name = 'Mia'  [name='Mia']", "true"),
-        (1, "after the change: allow member UPDATE on name", "no"),
+        (1, "after the change: rule 2: allow(member, UPDATE) on name", "no"),
         (2, "people.name = 'Mia'  [name='Ada']", "false"),
     ]
 

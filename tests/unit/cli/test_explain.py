@@ -87,6 +87,7 @@ def meters(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Said]:
         ("wrong", ["--role", "scoped", "--scope", "other"]),
         ("wide", ["--role", "scoped"]),
         ("program", ["--role", "signed"]),
+        ("both", ["--role", "signed", "--role", "reader"]),
         ("gone", ["--role", "scoped"]),
     ):
         assert run("client", "add", name, *options).code == 0
@@ -129,6 +130,16 @@ def test_a_client_is_explained_with_its_scopes(explain: Explain) -> None:
     assert [explain(name, "GET", "/meters")[0] for name in ("right", "wrong", "wide")] == [0, 1, 0]
     assert "its conditions on the request are not met: scope meters" in explain("wrong", "GET", "/meters")[1]
     assert "client-unknown (gone)\nNone of its credentials is valid" in explain("gone", "GET", "/meters")[1]
+
+
+def test_each_rule_is_told_alike(explain: Explain) -> None:
+    """Its number, its operation and what the request lacks, whether or not a row is looked at."""
+    row = "/meters/2026-03-01T12:00:00Z"
+    unmet = "rule 6: allow(signed, READ): its conditions on the request are not met: login within 15 min → no"
+    other = "rule 5: allow(scoped, READ): not a role of this caller → no"
+    for name, path, line in (("program", "/meters", unmet), ("both", row, unmet), ("rita", "/meters", other)):
+        assert f"\n  {line}\n" in explain(name, "GET", path)[1]
+    assert f"\n  {other}\n" in explain("rita", "GET", row)[1]
 
 
 def test_nobody_has_signed_in_for_a_client(explain: Explain) -> None:
