@@ -83,5 +83,5 @@ def test_what_postgresql_needs_is_an_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delattr("vallum.store.postgres", raising=False)  # an import finds it there too
     address = parse("postgresql://127.0.0.1/school")
     for opened in (served_database, command_database, lambda address, _: postgres_engine(address)):
-        with pytest.raises(StoreError, match=r"postgres-missing: asyncpg: .*vallum\[postgres\]"):
+        with pytest.raises(StoreError, match=r"postgres-missing: asyncpg: .*requirements/run.txt"):
             opened(address, tmp_path)
