@@ -65,6 +65,12 @@ def weigh(call: Call, parcel: Parcel) -> Parcel:
     return parcel
 
 
+@api.post("/fetched", allow("clerk"))
+async def fetched(call: Call) -> None:
+    """A parcel that somebody else knows of."""
+    await call.transact(lambda inside: inside.create(Parcel, {"word": "new"}))
+
+
 api.accounts.add("carl", roles=["clerk"])
 
 
@@ -254,6 +260,7 @@ def test_a_backend_that_is_killed_in_the_commit(carl: Client, data: Path) -> Non
     once = {"idempotency-key": "once"}
     assert is_busy(carl.post("/parcels", json={"word": "new"}, headers=once))
     assert is_busy(carl.post("/parcels", json={"word": "new"}))
+    assert carl.post("/fetched").json()["code"] == "partly_done"  # it takes no key, so nothing invites to repeat it
     assert parcels(data, "new") == 0
     stores.rows(data, "DROP TRIGGER dies ON parcels")
     made = carl.post("/parcels", json={"word": "new"}, headers=once)
@@ -325,6 +332,22 @@ def test_an_answer_that_is_lost_on_its_way_back(data: Path, word: bytes, headers
                 "new",
             )
             assert parcels(data, "new") == 1
+        assert_clean(carl)
+    server.wait(cut.stop())
+
+
+def test_an_async_endpoint_whose_commit_is_not_answered(data: Path) -> None:
+    """It is done, and nobody knows: nothing invites to send it again."""
+    server = stores.server()
+    cut = Cut(f"{server.directory}/.s.PGSQL.5432")
+    port = server.wait(cut.start())
+    name = stores.name_of(stores.database_of(data) or "")
+    with Client(api, "carl", data, database=f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable") as carl:
+        assert carl.post("/parcels", json={"word": "other"}).status_code == 201
+        cut.word = b"SELECT 1; COMMIT"
+        answer = carl.post("/fetched")
+        assert (answer.status_code, answer.json()["code"], parcels(data, "new")) == (409, "partly_done", 1)
+        assert "retry-after" not in answer.headers
         assert_clean(carl)
     server.wait(cut.stop())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from threading import Event
+from typing import Any, Final, NoReturn
 
 from sqlalchemy.orm import Session
 
@@ -68,11 +69,18 @@ def serve(frame: Frame, models: Models, route: Route, handler: Handler, body: An
 
 
 def transaction(
-    frame: Frame, models: Models, route: Route, handler: Handler, work: Callable[[Call], Any]
+    frame: Frame, models: Models, route: Route, handler: Handler, work: Callable[[Call], Any], ended: Event
 ) -> Script[Any]:
-    """`await call.transact(work)` of an async handler."""
+    """`await call.transact(work)` of an async handler.
+
+    Args:
+        ended: set at the script's end: what fails behind it is the commit, and nobody may know what became of that.
+    """
+    ended.clear()
     yield from check_epoch(frame)
-    return (yield from _called(frame, models, route, handler, work, keep=lambda result: result))
+    result = yield from _called(frame, models, route, handler, work, keep=lambda result: result)
+    ended.set()
+    return result
 
 
 async def own(work: Awaitable[Any]) -> Any:
@@ -100,20 +108,20 @@ def answer(frame: Frame, result: Any) -> Script[Result]:
     return (yield from shown(frame, settled(frame, result)))
 
 
-def unfinished(error: Moved | Refusal | TimeoutError, *, done: bool) -> Refusal:
-    """What a client is told of an async handler that was ended.
+def unfinished(error: Moved | Refusal | TimeoutError, *, done: bool) -> NoReturn:
+    """Raise what a client is told of an async handler that was ended.
 
     Args:
         done: something of it is written, or may be: nothing may invite to repeat it.
+
+    Raises:
+        Refusal: PARTLY_DONE, REQUEST_TIMEOUT, BUSY, or the handler's own.
     """
-    refusal = (
-        error
-        if isinstance(error, Refusal)
-        else Refusal(REQUEST_TIMEOUT)
-        if isinstance(error, TimeoutError)
-        else Refusal(BUSY)
-    )
-    return Refusal(PARTLY_DONE) if done and refusal.reason in REPEATABLE else refusal
+    if done and (not isinstance(error, Refusal) or error.reason in REPEATABLE):
+        raise Refusal(PARTLY_DONE) from error
+    if isinstance(error, Refusal):
+        raise error
+    raise Refusal(REQUEST_TIMEOUT if isinstance(error, TimeoutError) else BUSY) from error
 
 
 def _called(

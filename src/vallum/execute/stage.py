@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, NamedTuple, TypeAlias, final
 
 from vallum import defaults
@@ -273,18 +274,18 @@ async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -
     if intent.access is not None:
         raise TypeError("start-up refuses an async action")
     await check_current(intent.authorised.metered.identified, execution.principals)
-
     done: bool = False
 
     async def transact(work: Callable[[Call], Any]) -> Any:
         nonlocal done
+        ended = Event()
         try:
-            found = await database.write(lambda: handlers.transaction(frame, models, route, handler, work))
+            return await database.write(lambda: handlers.transaction(frame, models, route, handler, work, ended))
         except asyncio.CancelledError:
             done = True  # it may be
             raise
-        done = True
-        return found
+        finally:
+            done = done or ended.is_set()
 
     call = Call(frame, models, transact, None, Ledger())
     bound = asyncio.timeout(defaults.REQUEST_SECONDS)
@@ -296,4 +297,4 @@ async def _asynchronous(intent: ActIntent, frame: Frame, execution: Execution) -
     except (Moved, Refusal, TimeoutError) as error:
         if isinstance(error, TimeoutError) and not bound.expired():
             raise  # the handler's own
-        raise handlers.unfinished(error, done=done) from None
+        handlers.unfinished(error, done=done)
