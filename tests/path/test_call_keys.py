@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -12,6 +13,7 @@ from tests.path.small import NOON, Clock
 
 from tests import stores
 from vallum import API, CREATE, DELETE, READ, UPDATE, Call, allow, defaults
+from vallum.execute.listing import list_statement
 from vallum.testing import Client
 
 pytestmark = pytest.mark.stores("sqlite", "postgresql")
@@ -123,3 +125,22 @@ def test_a_list_of_less_than_nothing(una: Client) -> None:
     DEEDS.append(lambda call: call.list(Seat, limit=-1))
     with pytest.raises(ValueError, match="limit"):
         una.post("/do")
+
+
+def test_lists_of_many_lengths_are_few_statements(una: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows as are asked for, by statements of so many as the next power of two."""
+    made = Mock(wraps=list_statement)
+    monkeypatch.setattr("vallum.execute.call.list_statement", made)
+    lengths = [*range(40), defaults.PAGE_MAX]
+    assert done(una, lambda call: [len(call.list(Seat, limit=limit)) for limit in lengths]) == lengths
+    assert sorted(call.args[2].rows for call in made.call_args_list) == [1, 2, 4, 8, 16, 32, 64, defaults.PAGE_MAX]
+
+
+def test_a_list_has_what_the_handler_has_just_added(una: Client) -> None:
+    """As `call.get` has it."""
+
+    def deed(call: Call) -> Any:
+        call.db.add(Seat(line="A", number=7))
+        return call.list(Seat, limit=1)
+
+    assert done(una, deed) == [{"line": "A", "number": 7, "taken": False}]

@@ -116,11 +116,12 @@ class Call:
             raise ValueError(f"limit={limit}: give a number of rows")
         resource = self._resource(model)
         access = self._access(resource, Operation.READ)
-        shape = ListShape(ordered(resource, access.granted), limit, (), (), None, cut=False)
+        self.db.flush()
+        shape = ListShape(ordered(resource, access.granted), _rounded(limit), (), (), None, cut=False)
         frame = self._frame
         prepared = frame.plans.get((access, shape), list_statement, resource, access, shape, frame.dialect)
         rows = self._rows(prepared.bind(frame.values))
-        return [_parsed(row[0]) for row in rows if row[0] is not None]
+        return [_parsed(row[0]) for row in rows[1 : limit + 1]]
 
     def create(self, model: type[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create a row under the rules; None when the caller may not read it.
@@ -205,6 +206,11 @@ class Call:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+def _rounded(limit: int) -> int:
+    """Up to a power of two: the number stands in the statement, and a client may have a say in it."""
+    return limit if limit == defaults.PAGE_MAX else 1 << max(limit - 1, 0).bit_length()
 
 
 def _json(seen: Seen) -> dict[str, Any]:
