@@ -18,7 +18,7 @@ from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding, error, warning
 from vallum.row_security.database import drifted
 from vallum.serve import posture
-from vallum.serve.checks import declared, stored
+from vallum.serve.checks import declared, stored, unmet
 from vallum.serve.checks_keys import secrets
 from vallum.serve.database import dialect_of
 from vallum.serve.files import DATABASE_FILE
@@ -51,6 +51,7 @@ def check(
     beside, compared = _database(api, settings, sound=sound)
     findings = [
         *(program if compared else check_api(api, dialect=dialect)),
+        *([] if settings.dev else unmet(api)),
         *posture.findings(settings, time.time()),
         *beside,
     ]

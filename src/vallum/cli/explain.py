@@ -26,6 +26,7 @@ from vallum.edge.routes import RouteTable
 from vallum.edge.target import read_path, shown
 from vallum.openapi.document import Site
 from vallum.refusals import Refusal
+from vallum.serve.development import is_marked
 from vallum.serve.load import load_api
 from vallum.serve.wire import own_routes
 from vallum.store.ports import CommandDatabase
@@ -51,13 +52,15 @@ def explain(
     app: App = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what each rule does, for the account with its newest API key, a client's token or a fresh login. Leaves with 0 only when the rules allow the request; its body and what stands behind ? are not looked at."""
+    """Say what each rule does, for the account with its newest API key, a client's token or, in development, a fresh login. Leaves with 0 only when the rules allow the request; its body and what stands behind ? are not looked at."""
     settings = settings_of(data=data, app=app)
     api = load_api(settings.app)
     with database_of(settings) as database:
         site = Site(settings.public_url, settings.dev, database.dialect)
         table = RouteTable([*api.routes.values(), *own_routes(api, _UNASKED, _UNASKED, site)])
-        lines = explained(api, table, database, Asked(method, path, name, address, time.time()))
+        lines = explained(
+            api, table, database, Asked(method, path, name, address, time.time(), is_marked(settings.data))
+        )
     if as_json:
         show([asdict(line) for line in lines])
     else:
@@ -76,6 +79,7 @@ class Asked:
         name: of the account; None for the anonymous caller.
         address: of the caller; empty for none.
         now: Unix seconds at which the request comes.
+        development: the data was made for it, so that any account gets a token.
     """
 
     method: str
@@ -83,6 +87,7 @@ class Asked:
     name: str | None
     address: str
     now: float
+    development: bool = True
 
 
 def explained(api: API, table: RouteTable, database: CommandDatabase, asked: Asked) -> Sequence[Line]:
@@ -109,7 +114,7 @@ def _found(api: API, table: RouteTable, database: CommandDatabase, asked: Asked,
         return [Line(0, f"{route.path} has no {asked.method}: 405; it has {', '.join(route.methods)}", "refused")]
     if route.public is not None:
         return [Line(0, f"{route.path} is public: {route.public}", "allowed")]
-    caller, facts = caller_of(database, asked.name, asked.address, asked.now)
+    caller, facts = caller_of(database, asked.name, asked.address, asked.now, development=asked.development)
     if route.kind is Kind.BUILT_IN:
         return _built_in(route, caller)
     rights = rights_of(api, database.dialect, caller, facts)

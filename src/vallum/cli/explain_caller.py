@@ -15,10 +15,13 @@ from vallum.store.ports import CommandDatabase
 
 
 def caller_of(
-    database: CommandDatabase, name: str | None, address: str, now: float
+    database: CommandDatabase, name: str | None, address: str, now: float, *, development: bool
 ) -> tuple[CallerValues, RequestFacts]:
     """The caller, and a request at this moment: of an account with API keys with the newest valid one, of an OAuth client
-    with a token for all its scopes, of a user with a token that is not limited by scopes, after a login just now.
+    with a token for all its scopes, of any other with one that `vallum token` makes, after a login just now.
+
+    Args:
+        development: there `vallum token` makes tokens; elsewhere such an account has no way in yet.
 
     Raises:
         StoreError: `account-unknown`, `api-key-unknown`, `api-key-address`, `client-unknown`.
@@ -29,10 +32,10 @@ def caller_of(
     if not rows:
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
     found = principals.principal(rows[0])
-    return CallerValues(found.id, found.roles, found.attributes), _facts(database, name, address, now)
+    return CallerValues(found.id, found.roles, found.attributes), _facts(database, name, address, now, development)
 
 
-def _facts(database: CommandDatabase, name: str, address: str, now: float) -> RequestFacts:
+def _facts(database: CommandDatabase, name: str, address: str, now: float, development: bool) -> RequestFacts:
     keys = [row for row in database.read(api_keys.all_keys(database.dialect)) if row[0] == name]
     if keys:
         return RequestFacts("key", None, _scopes_of_key(name, keys, address, now), address, now)
@@ -40,6 +43,9 @@ def _facts(database: CommandDatabase, name: str, address: str, now: float) -> Re
     if credentials:
         # Nobody signs in for a client: its tokens have no `auth_time`.
         return RequestFacts("token", None, _scopes_of_client(name, credentials, now), address, now)
+    if not development:
+        mend = "It has no credential, and people cannot sign in yet (401): `vallum key add` gives it an API key."
+        raise StoreError("api-key-unknown", name, mend)
     return RequestFacts("token", now, None, address, now)
 
 

@@ -15,7 +15,7 @@ from vallum.cli.output import show
 from vallum.declare.app import API
 from vallum.declare.checks_finding import Finding
 from vallum.serve import posture
-from vallum.serve.checks import declared, stored
+from vallum.serve.checks import declared, stored, unmet
 from vallum.serve.database import dialect_of
 from vallum.serve.load import load_api
 from vallum.serve.run import serve as run
@@ -54,7 +54,8 @@ def serve(
     )
     _stop_at(posture.findings(settings, time.time()), as_json=as_json)
     api = load_api(settings.app)
-    _stop_at(declared(api, dialect_of(settings.database)), as_json=as_json)
+    program = declared(api, dialect_of(settings.database))
+    _stop_at(program if settings.dev else [*program, *unmet(api)], as_json=as_json)
     with database_of(settings) as database:
         migrations.check(database.write(migrations.version(database.dialect)), str(settings.database or settings.data))
         _stop_at(stored(api, database), as_json=as_json)

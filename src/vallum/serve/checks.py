@@ -6,7 +6,7 @@ from sqlalchemy import Table
 
 from vallum.authorise.checks import check
 from vallum.declare.app import API
-from vallum.declare.checks_finding import Finding
+from vallum.declare.checks_finding import Finding, rule_place, warning
 from vallum.declare.dialect import DialectName
 from vallum.serve.checks_indexes import index_findings, looked_into
 from vallum.serve.checks_lists import list_findings
@@ -18,6 +18,26 @@ from vallum.store.ports import CommandDatabase, Script
 def declared(api: API, dialect: DialectName) -> list[Finding]:
     """What the declaration shows by itself, where there is a database that knows its indexes better."""
     return [finding for finding in check(api, dialect=dialect) if finding.identifier != "rule-index"]
+
+
+def unmet(api: API) -> list[Finding]:
+    """Rules on the age of a login. In production no token says when its caller signed in: people cannot, yet."""
+    resources = [(resource.path, resource.rules) for resource in api.resources.values()]
+    handlers = [(f"{m} {r.path}", h.rules) for r in api.routes.values() for m, h in r.handlers.items()]
+    rules = [
+        (rule_place(place, n, rule), rule) for place, rules in resources + handlers for n, rule in enumerate(rules, 1)
+    ]
+    return [
+        warning(
+            "when-unmet",
+            place,
+            "No token in production says when its caller signed in: "
+            + ("it lets nobody through." if rule.effect == "allow" else "it holds for everybody."),
+            "Leave `login_within` out until people can sign in, or keep it for then.",
+        )
+        for place, rule in rules
+        if rule.when is not None and rule.when.login_within is not None
+    ]
 
 
 def stored(api: API, database: CommandDatabase, *, lists: bool = False) -> list[Finding]:

@@ -5,6 +5,7 @@ with it in tests/unit/docs/test_cookbook.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.unit.serve.served import Said, command
@@ -145,6 +146,38 @@ def test_each_rule_is_told_alike(explain: Explain) -> None:
 def test_nobody_has_signed_in_for_a_client(explain: Explain) -> None:
     """A condition on the age of the login is met by a user, never by a program."""
     assert [explain(name, "GET", "/meters")[0] for name in ("sam", "program")] == [0, 1]
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Callable[..., Said]:
+    """Commands on data that were not made for development."""
+    (tmp_path / "gauges.py").write_text(GAUGES)
+    settings = {"VALLUM_APP": "gauges:api", "VALLUM_PUBLIC_URL": "https://meters.example"}
+    settings["VALLUM_UNIX_SOCKET"] = str(tmp_path / "socket")
+
+    def run(*arguments: str) -> Said:
+        return command(*arguments, cwd=tmp_path, **settings)
+
+    assert run("db", "create").code == 0
+    return run
+
+
+def test_in_production_nobody_is_explained_who_has_no_credential(deployed: Callable[..., Said]) -> None:
+    """A login that cannot be is not assumed; with a key the account is explained as what it is."""
+    said = deployed("explain", "--as", "rita", "GET", "/meters")
+    assert (said.code, said.out, "api-key-unknown (rita)" in said.err) == (1, "", True)
+    assert deployed("explain", "GET", "/meters").code == 1  # anonymous
+    for name in ("rita", "sam"):
+        assert deployed("key", "add", name).code == 0
+    assert [deployed("explain", "--as", name, "GET", "/meters").code for name in ("rita", "sam")] == [0, 1]
+
+
+def test_a_rule_that_asks_for_a_login_is_warned_of(deployed: Callable[..., Said]) -> None:
+    """Where it is deployed, by `check` and by a start; not in development."""
+    found = [finding for finding in deployed("check", "--json").json() if finding["identifier"] == "when-unmet"]
+    assert [(one["place"], one["severity"]) for one in found] == [("/meters, rule 6: allow(signed, READ)", "warning")]
+    assert "when-unmet" not in deployed("check", "--dev").out
+    assert "warning: when-unmet (/meters, rule 6" in deployed("serve").err
 
 
 @pytest.mark.parametrize(
