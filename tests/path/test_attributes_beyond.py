@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Numeric, SmallInteger
+from sqlalchemy import BigInteger, ColumnElement, Numeric, SmallInteger, case, func, literal
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests import stores
@@ -27,6 +28,7 @@ class Pupil(Base):
     level: Mapped[int] = mapped_column(SmallInteger)
     number: Mapped[int] = mapped_column(BigInteger)
     score: Mapped[int] = mapped_column(Numeric(10, 2))
+    name: Mapped[str]
 
 
 class Desk(Base):
@@ -38,8 +40,39 @@ class Desk(Base):
     school: Mapped[int] = mapped_column(index=True)
 
 
+class Seat(Base):
+    """Of a number that is worked out from the caller's."""
+
+    __tablename__ = "seats"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+n, school, level = me.attr["n"], Pupil.school, Pupil.level
+FORMS: dict[str, ColumnElement[bool]] = {
+    "first": n == school,
+    "smaller": n < school,
+    "distinct": n.is_distinct_from(school),
+    "among": n.in_([school, level, 5]),
+    "not-among": n.not_in([school, level]),
+    "between": n.between(school, level),
+    "sum": school == n - 1,
+    "twice": n == me.attr["n"],
+    "coalesce": func.coalesce(school, n) == n,
+    "nullif": func.nullif(n, level).is_(None),
+    "chosen": case((school == 7, level), else_=n) == level,
+    "in-a-part": func.substr(Pupil.name, me.attr["part"], me.attr["part"]) == "A",
+    "text": me.attr["text"] == Pupil.name,
+    "bool": me.attr["yes"] == literal(True),
+}
+"""Conditions whose caller's value no column stands before, to say its type."""
+SET: dict[str, ColumnElement[Any]] = {"coalesced": func.coalesce(n, 0), "summed": n + 0}
 ROLES = ("school", "level", "number", "score", "listed", "above", "barred")
-api = API("Test", roles=ROLES, attributes={"n": int})
+ATTRIBUTES = {"part": 1, "text": "Ann", "yes": True}
+api = API(
+    "Test", roles=[*ROLES, *FORMS, *SET], attributes={"n": int, **{name: type(of) for name, of in ATTRIBUTES.items()}}
+)
 api.resource(
     Pupil,
     allow("school", READ, where=Pupil.school == me.attr["n"]),
@@ -50,6 +83,7 @@ api.resource(
     allow("above", READ, where=Pupil.school.between(1, me.attr["n"])),
     allow("barred", READ),
     deny("barred", READ, where=Pupil.school < me.attr["n"]),
+    *(allow(form, READ, where=where) for form, where in FORMS.items()),
 )
 api.resource(
     Desk,
@@ -57,13 +91,19 @@ api.resource(
     allow(ROLES, CREATE, fields=["id"], set={Desk.school: me.attr["n"]}),
     path="/desks",
 )
-for role in ROLES:
+api.resource(
+    Seat,
+    *(allow(role, CREATE, fields=["id"], set={Seat.number: value}) for role, value in SET.items()),
+    *(allow(role, READ, where=Seat.number == me.attr["n"]) for role in SET),
+    path="/seats",
+)
+for role in (*ROLES, *FORMS, *SET):
     api.accounts.add(role, roles=[role], attributes={"n": 1})
 
 
 def seed(db: Session) -> None:
     """One pupil."""
-    db.add(Pupil(id=1, school=1, level=1, number=1, score=1))
+    db.add(Pupil(id=1, school=1, level=1, number=1, score=1, name="Ann"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +120,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 def give(data: Path, number: object) -> None:
     """As another program, or an earlier version, may have stored it."""
-    text = json.dumps({"n": number})
+    text = json.dumps({"n": number, **ATTRIBUTES})
     stores.rows(data, "UPDATE vallum_principal SET attributes = ?, epoch = epoch + 1 RETURNING 1", text)
 
 
@@ -110,3 +150,28 @@ def test_what_is_no_attribute_at_all_counts_as_not_given(data: Path, value: obje
             assert not answer.json().get("items")
             assert client.get("/pupils/1").status_code == (404 if role == "barred" else 403)
             assert client.post("/desks", json={"id": 1}).status_code == 403
+
+
+@pytest.mark.parametrize("number", [1, 2, 2**31, -(2**31) - 1, 2**63 - 1])
+def test_a_number_is_one_of_64_bits_wherever_it_stands(data: Path, number: int) -> None:
+    """Before the column, in a list, a sum or a function: it has the type that is declared, not that of what is beside it."""
+    give(data, number)
+    held = {"in-a-part", "text", "bool", "twice"}
+    held |= {"first", "among", "between", "coalesce", "nullif", "chosen"} if number == 1 else {"distinct", "not-among"}
+    held |= {"sum"} if number == 2 else {"smaller"} if number < 1 else set()
+    for form in FORMS:
+        with stores.client(api, form, data) as client:
+            answer = client.get("/pupils")
+            assert answer.status_code == 200, form
+            assert [pupil["id"] for pupil in answer.json()["items"]] == [1] * (form in held), form
+            assert client.get("/pupils/1").status_code == (200 if form in held else 404), form
+
+
+@pytest.mark.parametrize("number", [1, 2**31, 2**63 - 1])
+def test_a_number_that_is_worked_out_is_written_whole(data: Path, number: int) -> None:
+    """By `set=`, which may say more than the attribute alone."""
+    give(data, number)
+    for role in SET:
+        with stores.client(api, role, data) as client:
+            answer = client.post("/seats", json={"id": len(role)})
+            assert (answer.status_code, answer.json()["number"]) == (201, number), role

@@ -20,6 +20,7 @@ from vallum.declare.resource import Field, Resource
 from vallum.edge.cors import Cors
 from vallum.store.codec import json_value
 from vallum.store.sql import condition, expression_sql, value_sql
+from vallum.store.sql_parameters import Attributes
 
 
 def check(api: API, *, dialect: DialectName) -> list[Finding]:
@@ -38,13 +39,13 @@ def check_policy(api: API, *, dialect: DialectName) -> list[Finding]:
         for field in resource.fields.values():
             findings += _field_findings(resource, field, dialect)
         for index, rule in enumerate(resource.rules, 1):
-            findings += _rule_findings(resource, rule, rule_place(resource.path, index, rule), dialect)
+            findings += _rule_findings(resource, rule, rule_place(resource.path, index, rule), dialect, api.attributes)
     for route in api.routes.values():
         if route.resource is not None:  # an endpoint's rules have no row
             for method, handler in route.handlers.items():
                 for index, rule in enumerate(handler.rules, 1):
                     place = rule_place(f"{method} {route.path}", index, rule)
-                    findings += _rule_findings(route.resource, rule, place, dialect)
+                    findings += _rule_findings(route.resource, rule, place, dialect, api.attributes)
     for origin in api.cors:
         findings += _tried(lambda o=origin: Cors((o,)), f"cors origin {origin!r}")  # type: ignore[misc]
     # Rights are compiled from rules that compile.
@@ -76,10 +77,12 @@ def _field_findings(resource: Resource, field: Field, dialect: DialectName) -> I
             yield from _tried(lambda d=default: value_sql(d.arg, dialect), place)  # type: ignore[misc]
 
 
-def _rule_findings(resource: Resource, rule: Rule, place: str, dialect: DialectName) -> Iterator[Finding]:
-    yield from _tried(lambda: condition(rule.where, resource.table, dialect), place)
+def _rule_findings(
+    resource: Resource, rule: Rule, place: str, dialect: DialectName, attributes: Attributes
+) -> Iterator[Finding]:
+    yield from _tried(lambda: condition(rule.where, resource.table, dialect, attributes=attributes), place)
     for value in rule.set.values():
-        yield from _tried(lambda v=value: value_sql(v, dialect), place)  # type: ignore[misc]
+        yield from _tried(lambda v=value: value_sql(v, dialect, attributes), place)  # type: ignore[misc]
 
 
 def _rights_findings(api: API, dialect: DialectName) -> Iterator[Finding]:

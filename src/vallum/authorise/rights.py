@@ -23,6 +23,7 @@ from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import ANYONE, ME_ATTRIBUTE, ME_ID, Operation, Rule
 from vallum.declare.resource import Resource
 from vallum.declare.route import Handler, Route
+from vallum.store.codec import written_sql
 from vallum.store.sql import Sql, all_of, condition, sql
 
 MAX_MASK_BITS: Final = 62
@@ -46,7 +47,7 @@ class Grant:
     where: Sql
     fields: frozenset[str]
     always: bool
-    written: Mapping[str, ColumnElement[Any]]
+    written: Mapping[str, Sql]
 
 
 @final
@@ -207,10 +208,18 @@ class Rights:
         if not isinstance(rule.where, True_):
             where = prefer_in(rule.where, resource.table) if self.dialect == "sqlite" else rule.where
             parts.insert(0, self._condition(resource, where))
-        return Uncompiled(rule.where, all_of(parts), fields, not parts, isinstance(rule.where, True_), rule.set)
+        return Uncompiled(
+            rule.where, all_of(parts), fields, not parts, isinstance(rule.where, True_), self._written(resource, rule)
+        )
+
+    def _written(self, resource: Resource, rule: Rule) -> dict[str, Sql]:
+        return {
+            name: written_sql(resource.fields[name], value, self.dialect, self.api.attributes)
+            for name, value in rule.set.items()
+        }
 
     def _condition(self, resource: Resource, expression: ColumnElement[Any]) -> Sql:
-        return condition(expression, resource.table, self.dialect, self.roles, self.words)
+        return condition(expression, resource.table, self.dialect, self.roles, self.words, self.api.attributes)
 
     def _passes(self, resource: Resource, rule: Rule) -> Sql:
         # NULL means deny, so a deny is passed only where its condition is known to be false.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 from sqlalchemy import ColumnElement
 
@@ -23,7 +23,7 @@ class Uncompiled:
     fields: frozenset[str]
     always: bool
     free: bool
-    written: Mapping[str, ColumnElement[Any]]
+    written: Mapping[str, Sql]
 
 
 def needed(grants: list[Uncompiled]) -> list[Uncompiled]:

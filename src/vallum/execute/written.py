@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement
 from sqlalchemy.sql.base import SchemaEventTarget
 from sqlalchemy.sql.schema import CallableColumnDefault, ColumnElementColumnDefault, ScalarElementColumnDefault
 
 from vallum.authorise.rights import Grant
 from vallum.declare.dialect import DialectName
 from vallum.declare.policy import ME_ATTRIBUTE
-from vallum.declare.resource import Field, Resource
+from vallum.declare.resource import Resource
 from vallum.execute.shape import column_name, value_param
-from vallum.store.codec import to_driver
-from vallum.store.sql import Param, Sql, param, sql, value_sql
+from vallum.store.sql import Sql, sql, value_sql
 
 NEW: Final = "new_"
 """Request values of the body: `new_<field>`."""
@@ -68,26 +66,17 @@ def changed_row(
 
 
 def server_assignments(
-    resource: Resource, written: Mapping[str, ColumnElement[Any]], names: Sequence[str], dialect: DialectName
+    resource: Resource, written: Mapping[str, Sql], names: Sequence[str], dialect: DialectName
 ) -> list[Assignment]:
     """What the rules' `set=` writes into fields that the body does not have, and the tenant."""
     found = [
-        (column_name(resource.fields[name], dialect), _server_value(resource.fields[name], value, dialect))
-        for name, value in written.items()
-        if name not in names
+        (column_name(resource.fields[name], dialect), value) for name, value in written.items() if name not in names
     ]
     if resource.tenant is not None:
         column, attribute = resource.tenant
         field = resource.fields[column]
         found.append((column_name(field, dialect), sql(value_param(field, ME_ATTRIBUTE + attribute, dialect))))
     return found
-
-
-def _server_value(field: Field, value: ColumnElement[Any], dialect: DialectName) -> Sql:
-    if isinstance(value, BindParameter):
-        typed = param(value._with_binary_element_type(field.type) if value.type._isnull else value, dialect)  # noqa: SLF001
-        return sql(Param(typed.name, to_driver(field, dialect), typed.value, typed.cast) if typed.name else typed)
-    return value_sql(value, dialect)
 
 
 def default_assignments(

@@ -119,7 +119,7 @@ class Policies:
         return NOTHING if access is None else self._text(visible(access))
 
     def _text(self, fragment: Sql) -> str:
-        return text_of(fragment, self._before.api.attributes)
+        return text_of(fragment)
 
     def _new(self, resource: Resource, access: Access) -> str:
         """The row that is written, with its mask."""

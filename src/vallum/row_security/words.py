@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Table
@@ -26,8 +25,6 @@ from vallum.store.sql_dialects import SUBQUERY, PostgresMarking
 
 NEW: Final = "vallum_new"
 """The alias of the row as a statement writes it, wherever a check needs it in a subquery."""
-KINDS: Final[Mapping[type, str]] = {int: "::BIGINT", bool: "::BOOLEAN", str: "::TEXT"}
-"""Of attributes that are compared with something whose type does not say it."""
 
 
 def view_of(table: Table) -> str:
@@ -115,24 +112,20 @@ AFTER: Final = _dialect(_PoliciesAfter)
 """As the row will be; only inside a query that has it under the alias `NEW`."""
 
 
-def text_of(fragment: Sql, attributes: Mapping[str, type]) -> str:
+def text_of(fragment: Sql) -> str:
     """A fragment as SQL text: the caller's values from the settings, constants written out.
-
-    Args:
-        attributes: of the API, by name.
 
     Raises:
         DeclarationError: a constant of a type that has no form as text.
     """
-    return "".join([part if isinstance(part, str) else _value(part, attributes) for part in fragment.parts])
+    return "".join([part if isinstance(part, str) else _value(part) for part in fragment.parts])
 
 
-def _value(param: Param, attributes: Mapping[str, type]) -> str:
+def _value(param: Param) -> str:
     if param.name is None:
         return literal(param.value) + param.cast
     if param.name.startswith(ME_ATTRIBUTE):
-        name = param.name.removeprefix(ME_ATTRIBUTE)
-        return attribute(name) + (param.cast or KINDS[attributes[name]])
+        return attribute(param.name.removeprefix(ME_ATTRIBUTE)) + param.cast
     return {ME_ID: ID, NOW_NAME: NOW, TODAY_NAME: TODAY}[param.name] + param.cast
 
 

@@ -46,7 +46,7 @@ def index_findings(api: API, relations: Relations, dialect: DialectName) -> Scri
     found: dict[str, Finding] = {}
     for resource, rules, place in _ruled(api):
         for missing in missing_indexes(resource, rules, place, _led(relations, dialect)):
-            plan = yield from explain(_probe(resource, missing, dialect), dialect)
+            plan = yield from explain(_probe(api, resource, missing, dialect), dialect)
             if plan.walks:
                 told = _told(api, missing, relations, dialect)
                 found.setdefault(told.mend, told)
@@ -71,14 +71,14 @@ def _led(relations: Relations, dialect: DialectName) -> Led:
     return led
 
 
-def _probe(resource: Resource, missing: Missing, dialect: DialectName) -> Prepared:
+def _probe(api: API, resource: Resource, missing: Missing, dialect: DialectName) -> Prepared:
     """The rows that the rule finds, or that it judges when they are found by their key."""
     terms = [condition(existence(resource), resource.table, dialect)]
     if missing.rule is not None:
         where = missing.rule.where
         where = prefer_in(where, resource.table) if dialect == "sqlite" else where
         roles = tuple(str(role) for role in missing.rule.roles)
-        terms.append(condition(where, resource.table, dialect, roles))
+        terms.append(condition(where, resource.table, dialect, roles, attributes=api.attributes))
     if not missing.lists:
         terms.append(key_condition(resource, dialect))
     return render(sql("SELECT 1 FROM ", table_of(resource, dialect), " WHERE ", all_of(terms)), dialect)

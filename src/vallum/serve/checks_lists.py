@@ -54,7 +54,7 @@ def list_findings(api: API, relations: Mapping[Table, Relation | None], dialect:
             continue
         relation = relations[resource.table]
         is_view = relation is not None and relation.kind == "view"
-        questions = yield from _questions(resource, dialect, is_view=is_view)
+        questions = yield from _questions(api, resource, dialect, is_view=is_view)
         questions += [] if is_view else _included(api, resource, dialect)
         for question in questions:
             plan = yield from explain(render(question.statement, dialect), dialect)
@@ -63,10 +63,10 @@ def list_findings(api: API, relations: Mapping[Table, Relation | None], dialect:
     return findings
 
 
-def _questions(resource: Resource, dialect: DialectName, *, is_view: bool) -> Script[list[_Question]]:
+def _questions(api: API, resource: Resource, dialect: DialectName, *, is_view: bool) -> Script[list[_Question]]:
     by_key = _found(resource, [key_condition(resource, dialect)], dialect)
     questions = [_Question(by_key, False, _by_key(resource, dialect, is_view=is_view))]
-    where = _read_by_all(resource, dialect)
+    where = _read_by_all(api, resource, dialect)
     if where is None or is_view:  # what is behind a view is its author's affair
         return questions
     questions += [
@@ -114,13 +114,14 @@ def _is_sparse(resource: Resource, name: str, dialect: DialectName) -> Script[bo
     return bool(values > defaults.INDEXED_ROWS // defaults.PAGE_DEFAULT)
 
 
-def _read_by_all(resource: Resource, dialect: DialectName) -> Sql | None:
+def _read_by_all(api: API, resource: Resource, dialect: DialectName) -> Sql | None:
     """The condition of a READ rule that no index narrows; None when all rules find their rows."""
     for rule in resource.rules_on(Operation.READ):
         if rule.effect == "allow" and not looks_up(rule, resource):
             roles = tuple(str(role) for role in rule.roles)
             exists = condition(existence(resource), resource.table, dialect)
-            return all_of([exists, condition(rule.where, resource.table, dialect, roles)])
+            where = condition(rule.where, resource.table, dialect, roles, attributes=api.attributes)
+            return all_of([exists, where])
     return None
 
 

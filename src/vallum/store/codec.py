@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, final
 
-from sqlalchemy import types
+from sqlalchemy import BindParameter, ColumnElement, types
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from vallum.declare.dialect import DURATION, DialectName
 from vallum.declare.resource import Field
-from vallum.store.sql import DIALECTS, Convert, converter
+from vallum.store.sql import DIALECTS, Convert, Param, Sql, converter, param, sql, value_sql
+from vallum.store.sql_parameters import Attributes
 
 JSON_OBJECT_PAIRS: Final = 60
 """SQLite takes 127 arguments a function."""
@@ -95,6 +96,14 @@ def _chunks(members: Sequence[Member]) -> list[str]:
 def to_driver(field: Field, dialect: DialectName) -> Convert | None:
     """From the validated Python value of a field to what the driver takes; None when it is the value itself."""
     return converter(field.type, dialect)
+
+
+def written_sql(field: Field, value: ColumnElement[Any], dialect: DialectName, attributes: Attributes) -> Sql:
+    """What a rule's `set=` writes into the field."""
+    if isinstance(value, BindParameter):
+        typed = param(value._with_binary_element_type(field.type) if value.type._isnull else value, dialect)  # noqa: SLF001
+        return sql(Param(typed.name, to_driver(field, dialect), typed.value, typed.cast) if typed.name else typed)
+    return value_sql(value, dialect, attributes)
 
 
 def _literal(text: str) -> str:

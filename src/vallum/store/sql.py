@@ -7,20 +7,18 @@ joining fragments never renumbers anything: :func:`render` does that last.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, TypeAlias, final
+from typing import Any, TypeAlias, final
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select, types
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, literal_column, select
 from sqlalchemy.engine import Dialect
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
-from vallum.declare.policy import ME_ATTRIBUTE, ME_ID, NOW, TODAY
-from vallum.store.ports import Statement, Value
+from vallum.store.ports import Statement
 from vallum.store.sql_dialects import DIALECTS, MARK, OWN_TABLE
+from vallum.store.sql_parameters import NO_ATTRIBUTES, Attributes, Convert, Param, cast, converter, param
 from vallum.store.sql_relations import astray
 
 __all__ = [
@@ -46,28 +44,6 @@ __all__ = [
     "table_sql",
     "value_sql",
 ]
-
-REQUEST_NAMES: Final = frozenset({ME_ID, NOW, TODAY})
-Convert = Callable[[Any], Value]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Param:
-    """A parameter: of the request when it has a name, else a constant of the program.
-
-    Attributes:
-        name: where the request's value is found.
-        convert: from the Python value to the driver's, or None when they are the same.
-        value: of a constant, already converted.
-        cast: what PostgreSQL needs behind the placeholder, e.g. `::DATE`.
-    """
-
-    name: str | None
-    convert: Convert | None = None
-    value: Value = None
-    cast: str = ""
-
 
 Part: TypeAlias = "str | Param | Sql"
 
@@ -178,9 +154,13 @@ def condition(
     dialect: DialectName,
     roles: tuple[str, ...] = (),
     words: Dialect | None = None,
+    attributes: Attributes = NO_ATTRIBUTES,
 ) -> Sql:
     """Compile an expression over the columns of `table`, as it stands behind `SELECT … FROM table WHERE`, in `words` of
     the store or others. It is compiled inside that SELECT, because only there does a subquery know that `table` is outside.
+
+    Args:
+        attributes: of the API, whose types a caller's values have.
 
     Raises:
         DeclarationError: the expression brings another table in, or cannot be compiled for this store.
@@ -201,7 +181,7 @@ def condition(
             f"{table.name}: {expression}",
             "A condition on another table goes through a relationship of this model: Model.relation.has(…) or .any(…).",
         )
-    return _fragment(text[len(prefix) :], binds, dialect)
+    return _fragment(text[len(prefix) :], binds, dialect, attributes)
 
 
 def expression_sql(expression: ColumnElement[Any], table: Table, dialect: DialectName) -> Sql:
@@ -213,13 +193,15 @@ def expression_sql(expression: ColumnElement[Any], table: Table, dialect: Dialec
     return sql(*wrapped.parts[:-1], last.removesuffix(" IS NOT NULL"))
 
 
-def value_sql(expression: ColumnElement[Any] | TextClause, dialect: DialectName) -> Sql:
+def value_sql(
+    expression: ColumnElement[Any] | TextClause, dialect: DialectName, attributes: Attributes = NO_ATTRIBUTES
+) -> Sql:
     """Compile a value that stands on its own: a constant, a SQL function."""
     value = literal_column(expression.text) if isinstance(expression, TextClause) else expression
     text, binds = _compile(select(value.label("vallum_value")), DIALECTS[dialect], ())
     if not text.startswith("SELECT ") or not text.endswith(" AS vallum_value"):
         raise DeclarationError("value-form", str(expression), "Give a constant, a caller's value or a SQL function.")
-    return _fragment(text.removeprefix("SELECT ").removesuffix(" AS vallum_value"), binds, dialect)
+    return _fragment(text.removeprefix("SELECT ").removesuffix(" AS vallum_value"), binds, dialect, attributes)
 
 
 def _compile(
@@ -234,54 +216,14 @@ def _compile(
     return str(compiler(words, statement)), binds
 
 
-def _fragment(text: str, binds: list[BindParameter[Any]], dialect: DialectName) -> Sql:
+def _fragment(text: str, binds: list[BindParameter[Any]], dialect: DialectName, attributes: Attributes) -> Sql:
     parts: list[str | Param] = []
     for index, piece in enumerate(text.split(MARK)):
         if index % 2:
-            parts.append(param(binds[int(piece)], dialect))
+            parts.append(param(binds[int(piece)], dialect, attributes))
         elif piece:
             parts.append(piece)
     return Sql(tuple(parts))
-
-
-def param(bind: BindParameter[Any], dialect: DialectName) -> Param:
-    """The parameter behind a bound value of SQLAlchemy. A caller's number may be too large for the column beside it."""
-    convert = converter(bind.type, dialect)
-    if bind.key in REQUEST_NAMES or bind.key.startswith(ME_ATTRIBUTE):
-        kind = types.BigInteger() if isinstance(bind.type, types.Integer) else bind.type
-        return Param(bind.key, convert, None, cast(kind, dialect))
-    if bind.value is None and bind.callable is None and bind.required:
-        raise DeclarationError("rule-parameter", bind.key, "Only me, now and today are parameters of a rule.")
-    value = bind.effective_value
-    return Param(None, None, value if convert is None or value is None else convert(value), cast(bind.type, dialect))
-
-
-def converter(type_: Any, dialect: DialectName) -> Convert | None:
-    """From a Python value to what the driver takes for that column type; None when it is the value itself."""
-    implementation = DIALECTS[dialect]
-    found: Convert | None = type_.dialect_impl(implementation).bind_processor(implementation)
-    if dialect == "sqlite" and isinstance(type_, types.DateTime):
-        return partial(_utc_text, found)
-    return found
-
-
-def _utc_text(convert: Convert | None, value: Any) -> Value:
-    """SQLite keeps an instant as text without a zone: it is UTC."""
-    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-    return value if convert is None else convert(value)
-
-
-def cast(type_: Any, dialect: DialectName) -> str:
-    """What PostgreSQL needs behind a placeholder to know its type; SQLite needs nothing."""
-    if dialect == "sqlite" or type_._isnull:  # noqa: SLF001  # NullType has no public test
-        return ""
-    # A cast to VARCHAR(n) or NUMERIC(p, s) would cut or round what is compared.
-    if isinstance(type_, types.String) and not isinstance(type_, types.Enum):
-        return "::VARCHAR"
-    if isinstance(type_, types.Numeric):
-        return "::NUMERIC"
-    return f"::{type_.dialect_impl(DIALECTS['postgresql']).compile(dialect=DIALECTS['postgresql'])}"
 
 
 def quoted(name: str, dialect: DialectName) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Enum, String, Table
+from sqlalchemy import BindParameter, Enum, Function, Integer, String, Table, cast
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.elements import BinaryExpression, ClauseList, Grouping
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
-from vallum.declare.policy import ME_ROLES
+from vallum.declare.policy import ME_ATTRIBUTE, ME_ROLES
 from vallum.declare.words import unescaped
 
 # A NUL cannot stand in SQL text, so it marks parameters in what the compilers write.
@@ -26,6 +25,10 @@ SUBQUERY: Final = 2
 """SELECTs around a FROM directly inside a rule; the first is the one that :func:`vallum.store.sql.condition` wraps it in.
 Further in, a relation that leads back to the table reads it rightly.
 """
+
+
+COUNTING: Final = frozenset({"left", "repeat", "right", "round", "substr", "substring"})
+"""Functions of PostgreSQL that count, behind their first argument, in 32 bits only; a caller's number has 64."""
 
 
 class _Marking:
@@ -130,12 +133,6 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
     def visit_not_between_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
         return self._between(binary, "NOT BETWEEN", options)
 
-    def visit_in_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
-        return str(self._generate_generic_binary(_typed(binary), " IN ", **options))
-
-    def visit_not_in_op_binary(self, binary: Any, *_: Any, **options: Any) -> str:
-        return f"({self._generate_generic_binary(_typed(binary), ' NOT IN ', **options)})"
-
     def visit_lower_func(self, function: Any, **options: Any) -> str:
         return self._of_one(function, options)
 
@@ -147,6 +144,12 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
 
     def visit_min_func(self, function: Any, **options: Any) -> str:
         return self._of_one(function, options)
+
+    def visit_function(self, func: Any, *_: Any, **options: Any) -> str:
+        if func.name.lower() in COUNTING:
+            first, *counts = func.clauses
+            func = Function(func.name, first, *map(_count, counts), type_=func.type)
+        return str(super().visit_function(func, **options))
 
     def _null(self, kind: Any) -> str:
         # Without a type it is a text, and no number is compared with one.
@@ -170,16 +173,9 @@ class PostgresMarking(_Marking, PGCompiler_asyncpg):  # type: ignore[misc]  # th
         return f'({text} COLLATE "C")' if isinstance(element.type, String) else text
 
 
-def _typed(binary: Any) -> Any:
-    """An IN whose listed values have the type of what is looked for; SQLAlchemy leaves those of the caller without one."""
-    listed = getattr(binary.right, "element", None)
-    if not isinstance(listed, ClauseList):
-        return binary
-    members = [
-        m._with_binary_element_type(binary.left.type) if isinstance(m, BindParameter) and m.type._isnull else m  # noqa: SLF001
-        for m in listed.clauses
-    ]
-    return BinaryExpression(binary.left, Grouping(ClauseList(*members)), binary.operator, type_=binary.type)
+def _count(element: Any) -> Any:
+    callers = isinstance(element, BindParameter) and element.key.startswith(ME_ATTRIBUTE)
+    return cast(element, Integer) if callers else element
 
 
 class _PostgresApart(PostgresMarking):

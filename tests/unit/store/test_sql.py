@@ -191,7 +191,8 @@ def test_a_value_stands_alone() -> None:
 def test_the_requests_values_are_named_and_all_others_given() -> None:
     """Those of the request are converted when they come, a constant at once."""
     for own, name in ((me.id, "vallum_me_id"), (me.attr["x"], "vallum_me_attr_x"), (now, "vallum_now")):
-        assert (param(own, "sqlite").name, param(own, "sqlite").value) == (name, None)
+        found = param(own, "sqlite", {"x": int})
+        assert (found.name, found.value) == (name, None)
     assert param(today, "postgresql").cast == "::DATE"
     instant = param(literal(in_utc(14), DateTime(timezone=True)), "sqlite")
     assert instant == Param(None, None, "2026-03-01 12:00:00.000000")
@@ -200,6 +201,18 @@ def test_the_requests_values_are_named_and_all_others_given() -> None:
     assert param(bindparam("a", callable_=lambda: 6, required=True), "sqlite").value == 6
     with pytest.raises(DeclarationError, match="rule-parameter"):
         param(bindparam("a"), "sqlite")
+
+
+def test_a_callers_value_has_the_type_that_is_declared() -> None:
+    """Where nothing says another; a whole number is one of 64 bits even beside a column of 32."""
+    for kind, found in ((int, "::BIGINT"), (bool, "::BOOLEAN"), (str, "::VARCHAR")):
+        assert param(me.attr["x"], "postgresql", {"x": kind}).cast == found
+    beside: Any = ITEMS.c.order == me.attr["x"]
+    assert param(beside.right, "postgresql").cast == "::BIGINT"
+    beside = Column("score", Numeric(5, 2)) == me.attr["x"]
+    assert param(beside.right, "postgresql", {"x": int}).cast == "::NUMERIC"
+    with pytest.raises(DeclarationError, match=r'rule-attribute: me.attr\["x"\]'):
+        param(me.attr["x"], "postgresql", {"y": int})
 
 
 @pytest.mark.usefixtures("far_east")

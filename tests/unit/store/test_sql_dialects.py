@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeDecorator
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import me
-from vallum.store.sql import condition
+from vallum.store.sql import condition, render
 
 META = MetaData()
 ITEMS = Table(
@@ -70,6 +70,19 @@ def test_a_set_that_nobody_gives_is_refused(members: Any) -> None:
         written(name.in_(members))
     given: Any = bindparam("x", callable_=lambda: ["a", "b"], expanding=True)
     assert written(name.in_(given)) == "items.name IN (?a, ?b)"
+
+
+def test_functions_that_count_take_a_callers_number_in_their_own_width() -> None:
+    """Of 64 bits PostgreSQL has none of them; what the first argument is, and what is no caller's, stays."""
+    attributes = {"n": int, "text": str}
+    for rule, text in (
+        (func.substr(name, 1, me.attr["n"]), "substr(items.name, $1::INTEGER, CAST($2::BIGINT AS INTEGER))"),
+        (func.left(me.attr["text"], me.attr["n"]), "left($1::VARCHAR, CAST($2::BIGINT AS INTEGER))"),
+        (func.coalesce(ITEMS.c.id, me.attr["n"]), "coalesce(items.id, $1::BIGINT)"),
+    ):
+        rendered = render(condition(rule, ITEMS, "postgresql", attributes=attributes), "postgresql").text
+        assert rendered == text
+    assert written(func.substr(name, 1, 2)) == "substr(items.name, ?1, ?2)"
 
 
 def test_a_type_that_wraps_its_values_in_sql_is_refused() -> None:
