@@ -6,15 +6,18 @@ file open, in one process or in several.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar, final
 
 from vallum.declare.dialect import DialectName
 from vallum.store import migrations, principals
-from vallum.store.errors import for_operator
+from vallum.store.errors import StoreError, for_operator
 from vallum.store.ports import Principal, Row, Script, Statement
+from vallum.store.sqlite_connection import meaning
 from vallum.store.sqlite_file import check_file, make_file
 from vallum.store.sqlite_limits import SqliteLimits
 from vallum.store.sqlite_reader import SqliteReader
@@ -99,7 +102,8 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         check_file(path)
         self._path = path
-        self._transactions = Transactions(path, "command", _COMMAND_LIMITS)
+        with _told(path):
+            self._transactions = Transactions(path, "command", _COMMAND_LIMITS)
 
     @classmethod
     def create(cls, path: Path) -> SqliteFile:
@@ -113,19 +117,20 @@ class SqliteFile:
 
     def read(self, statement: Statement) -> list[Row]:
         """Run one SELECT."""
-        with for_operator(str(self._path)):
+        with _told(self._path):
             return self._transactions.read(statement)
 
     def look(self, script: Callable[[], Script[T]]) -> T:
         """Run a script that only reads, on one snapshot, without keeping a server from writing."""
-        return look(self._path, script())
+        with _told(self._path):
+            return look(self._path, script())
 
     def write(self, script: Callable[[], Script[T]]) -> T:
         """Run a script in a transaction of its own; what it raised is raised, and nothing is written."""
         job = Job(script)
-        self._transactions.run([job], _heard)
-        if job.error is not None:
-            with for_operator(str(self._path)):
+        with _told(self._path):
+            self._transactions.run([job], _heard)
+            if job.error is not None:
                 raise job.error
         outcome: T = job.outcome
         return outcome
@@ -148,3 +153,20 @@ class SqliteFile:
 
 def _heard(_: Sequence[Job]) -> None:
     pass
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What a request would be told to come again for, said to a command, with the words of SQLite where there are any.
+
+    Raises:
+        StoreError: `database-busy`.
+    """
+    try:
+        with for_operator(str(path)):
+            yield
+    except sqlite3.Error as error:
+        if meaning(error) is error:
+            raise
+        mend = f"SQLite says: {error}. Somebody else may hold the file, or it is damaged: see which, and try again."
+        raise StoreError("database-busy", str(path), mend) from error
