@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from tests.general import app as general
 from tests.path import wide
 from tests.path.conftest import As
+from tests.path.small import NOON
 from tests.path.test_authenticate import change, comparable
 from tests.unit.openapi.documents import Reader
 
@@ -154,7 +155,11 @@ def test_where_nothing_is_open_to_anyone_it_is_like_any_other_path() -> None:
     """The same 401 to the byte as at a path that does not exist."""
     closed = API("Closed", roles=["a"])
     closed.accounts.add("ann", roles=["a"])
-    with Client(closed) as nobody, Client(closed, as_="ann", data=nobody._running.data) as ann:
+    noon: Callable[[], float] = lambda: NOON  # noqa: E731  # one and the same second for both answers
+    with (
+        Client(closed, clock=noon) as nobody,
+        Client(closed, as_="ann", data=nobody._running.data, clock=noon) as ann,
+    ):
         assert comparable(nobody.get(PATH)) == comparable(nobody.get("/nowhere"))
         assert nobody.get(PATH).status_code == 401
         assert ann.get(PATH).json()["paths"].keys() == {"/limits"}

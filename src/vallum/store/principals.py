@@ -175,7 +175,13 @@ def equip(
     def script() -> Script[Account]:
         rows = yield statement
         if not rows:
-            yield from add(account, kind, now, dialect)()
+            try:
+                yield from add(account, kind, now, dialect)()
+            except StoreError as taken:
+                mend = (
+                    "It has a way in already, or is disabled: `rotate` gives a further credential. Or use another name."
+                )
+                raise StoreError(taken.identifier, taken.place, mend) from None
             return account
         roles, attributes, plan = rows[0]
         found = Account(account.name, frozenset(json.loads(roles)), json.loads(attributes), plan)

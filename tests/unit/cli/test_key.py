@@ -148,6 +148,7 @@ def test_a_name_that_is_taken_gets_no_key(run: Run) -> None:
     run("client", "add", "app")
     run("user", "add", "ann", "--password-stdin", stdin="correct horse battery\n")
     run("user", "disable", "rita")
+    assert "`rotate` gives a further credential" in run("key", "add", "robot").err
     for name in ("robot", "gone", "app", "ann", "rita"):
         said = run("key", "add", name)
         assert (said.code, said.out, "account-exists" in said.err) == (1, "", True)
