@@ -177,11 +177,11 @@ def equip(
         if not rows:
             try:
                 yield from add(account, kind, now, dialect)()
-            except StoreError as taken:
+            except StoreError:
                 mend = (
                     "It has a way in already, or is disabled: `rotate` gives a further credential. Or use another name."
                 )
-                raise StoreError(taken.identifier, taken.place, mend) from None
+                raise StoreError("account-exists", account.name, mend) from None
             return account
         roles, attributes, plan = rows[0]
         found = Account(account.name, frozenset(json.loads(roles)), json.loads(attributes), plan)
