@@ -246,12 +246,18 @@ def test_a_form_that_was_asked_for_costs_nothing_more(client: As, clock: Clock) 
         ([{"title": "a"}], 0),
         ([{"title": "a", "pages": 1, "shelf_id": 1, "price": 1.5}], 0),
         ([{"title": "a", "pages": -1, "price": "no"}], 0),
+        ([{"title": "a", "shelf_id": 1}, {"title": "a", "shelf_id": None}, {"shelf_id": None, "title": "b"}], 2),
+        ([{"title": "a", "pages": 1, "shelf_id": None, "price": 1.5}], 1),
+        ([{"title": "a", "pages": 1, "shelf_id": 1, "price": None}], 0),
     ],
 )
 def test_a_set_of_fields_that_nobody_has_written_is_paid_for(
     client: As, bodies: list[dict[str, object]], slowed: int
 ) -> None:
-    """Its statement is new; one field and all of them are everybody's, and a body that is refused builds nothing."""
+    """Its statement is new; one field and all of them are everybody's, and a body that is refused builds nothing.
+
+    A reference that is null is looked for nowhere: that is another statement as well.
+    """
     walt = client("walt")
     for body in bodies:
         assert walt.post("/books", json=body).status_code in {201, 422}

@@ -1,11 +1,13 @@
-"""Which fields a write gives values to. Another set of them is another statement, as another filter is in a list."""
+"""Which fields a write gives values to, and which references it empties: another statement, as of a list with other filters."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, final
 
 from vallum import defaults
 from vallum.authenticate.stage import Identified
+from vallum.declare.resource import Resource
 from vallum.execute.frame import Plans
 from vallum.store.sql import Prepared
 from vallum.throttle.stage import Meter
@@ -15,20 +17,41 @@ KNOWN: Final = Prepared("", ())
 """Kept beside the statements of a form for as long as they are."""
 
 
-def pay_for_forms(intent: Intent, plans: Plans, meter: Meter) -> None:
-    """Take `STATEMENT_COST` from the caller's burst for each set of fields that nobody has written lately.
+NONE: Final[frozenset[str]] = frozenset()
 
-    One field alone, and all that the caller may write, are few sets and everybody's.
+
+@final
+class Form(NamedTuple):
+    """What makes two writes the same statement.
+
+    Attributes:
+        fields: that are given values.
+        empty: those of references among them that are null: nothing is looked for (`at_once`).
+    """
+
+    fields: frozenset[str]
+    empty: frozenset[str] = NONE
+
+
+def pay_for_forms(intent: Intent, plans: Plans, meter: Meter) -> None:
+    """Take `STATEMENT_COST` from the caller's burst for each form that nobody has written lately.
+
+    One field alone, and all that the caller may write with no reference that is null, are few and everybody's.
     """
     if isinstance(intent, BulkIntent):
-        forms = {frozenset(row.values) for row in intent.rows}
+        forms = {Form(frozenset(row.values)) for row in intent.rows}
     elif isinstance(intent, (CreateIntent, ChangeIntent)):
-        forms = {frozenset(intent.values)}
+        forms = {Form(frozenset(intent.values), _empty(intent.resource, intent.values))}
     else:
         return
     for form in forms:
-        if 1 < len(form) < len(intent.access.granted):
+        if len(form.fields) > 1 and (form.empty or len(form.fields) < len(intent.access.granted)):
             plans.get(("form", intent.access, form), _paid, intent.authorised.metered.identified, meter)
+
+
+def _empty(resource: Resource, values: Mapping[str, Any]) -> frozenset[str]:
+    empty = [name for name, value in values.items() if value is None]
+    return NONE.union(*(r.fields for r in resource.references)).intersection(empty) if empty else NONE
 
 
 def _paid(identified: Identified, meter: Meter) -> Prepared:
