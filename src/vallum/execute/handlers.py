@@ -84,7 +84,7 @@ def transaction(
 
 
 async def own(work: Awaitable[Any]) -> Any:
-    """What an author's coroutine returns.
+    """What an author's coroutine returns. `sys.exit()` in a task that it started is asyncio's, which ends the loop for it.
 
     Raises:
         RuntimeError: it left by `sys.exit()`, which would end the server and all its requests, or by a cancellation that

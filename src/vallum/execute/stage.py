@@ -137,8 +137,7 @@ async def execute(intent: Intent, execution: Execution) -> Outcome:
         return await _item(intent, execution)
     if isinstance(intent, ServiceIntent):
         return await _serve(intent, execution.principals)
-    frame = frame_of(intent.authorised, execution.dialect, execution.plans)
-    database = execution.database
+    frame, database = frame_of(intent.authorised, execution.dialect, execution.plans), execution.database
     pay_for_forms(intent, execution.plans, execution.meter)
     if isinstance(intent, CreateIntent):
         result = await _created(intent, frame, execution)
