@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol, final
 
@@ -26,6 +27,7 @@ from vallum.crypto.api_key import PREFIX
 from vallum.crypto.digest import cache_key
 from vallum.crypto.errors import NotAuthentic
 from vallum.crypto.jwk import KeySet
+from vallum.declare.accounts import of_declared_type
 from vallum.declare.parameters import CREDENTIAL_PARAMETERS
 from vallum.declare.route import open_to_anyone
 from vallum.edge.stage import Admitted
@@ -91,6 +93,7 @@ class Authenticator:
         issuer, audience: what `iss` and `aud` of a token must be.
         guesses: counts bad credentials by network address.
         fresh_seconds: how old a timestamp may be.
+        attributes: name → type, as the API declares them.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Authenticator:
         issuer: str,
         audience: str,
         guesses: Guesses,
+        attributes: Mapping[str, type],
         fresh_seconds: int = defaults.FRESH_SECONDS,
     ) -> None:
         self.principals = principals
@@ -112,6 +116,7 @@ class Authenticator:
         self.audience = audience
         self.guesses = guesses
         self.fresh_seconds = fresh_seconds
+        self.attributes = attributes
         self._verified: OrderedDict[bytes, Known] = OrderedDict()
 
     def remembered(self, digest: bytes, request: Request) -> Principal | None:
@@ -206,6 +211,8 @@ async def _anew(shown: bytes, digest: bytes, authenticator: Authenticator, reque
         if error.reason not in NO_GUESS:
             authenticator.guesses.record_failure(request.address, request.received_at)
         raise Refusal(CREDENTIAL_INVALID) from error
+    attributes = of_declared_type(known.principal.attributes, authenticator.attributes)
+    known = known._replace(principal=replace(known.principal, attributes=attributes))
     authenticator.remember(digest, known)
     if known.principal.key is not None:
         authenticator.uses.note(known.principal.key, request.received_at)

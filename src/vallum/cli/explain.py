@@ -114,7 +114,9 @@ def _found(api: API, table: RouteTable, database: CommandDatabase, asked: Asked,
         return [Line(0, f"{route.path} has no {asked.method}: 405; it has {', '.join(route.methods)}", "refused")]
     if route.public is not None:
         return [Line(0, f"{route.path} is public: {route.public}", "allowed")]
-    caller, facts = caller_of(database, asked.name, asked.address, asked.now, development=asked.development)
+    caller, facts = caller_of(
+        database, api.attributes, asked.name, asked.address, asked.now, development=asked.development
+    )
     if route.kind is Kind.BUILT_IN:
         return _built_in(route, caller)
     rights = rights_of(api, database.dialect, caller, facts)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
 from vallum.authenticate.addresses import within
 from vallum.authorise.conditions import RequestFacts
 from vallum.authorise.evaluator import CallerValues
+from vallum.declare.accounts import of_declared_type
 from vallum.store import api_keys, clients, principals
 from vallum.store.errors import StoreError
 from vallum.store.ports import CommandDatabase
 
 
 def caller_of(
-    database: CommandDatabase, name: str | None, address: str, now: float, *, development: bool
+    database: CommandDatabase,
+    declared: Mapping[str, type],
+    name: str | None,
+    address: str,
+    now: float,
+    *,
+    development: bool,
 ) -> tuple[CallerValues, RequestFacts]:
     """The caller, and a request at this moment: of an account with API keys with the newest valid one, of an OAuth client
     with a token for all its scopes, of any other with one that `vallum token` makes, after a login just now.
 
     Args:
+        declared: attributes of the API, name → type.
         development: there `vallum token` makes tokens; elsewhere such an account has no way in yet.
 
     Raises:
@@ -32,7 +40,8 @@ def caller_of(
     if not rows:
         raise StoreError("account-unknown", name, "There is no such account, or it is disabled: `vallum user list`.")
     found = principals.principal(rows[0])
-    return CallerValues(found.id, found.roles, found.attributes), _facts(database, name, address, now, development)
+    attributes = of_declared_type(found.attributes, declared)
+    return CallerValues(found.id, found.roles, attributes), _facts(database, name, address, now, development)
 
 
 def _facts(database: CommandDatabase, name: str, address: str, now: float, development: bool) -> RequestFacts:

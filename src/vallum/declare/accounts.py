@@ -70,6 +70,15 @@ def held(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     }
 
 
+def of_declared_type(
+    attributes: Mapping[str, AttributeValue], declared: Mapping[str, type]
+) -> dict[str, AttributeValue]:
+    """Those of the type that the API declares. The others, stored before it was another, count as not given: compared with
+    a column, SQLite would take `"1"` for 1, and PostgreSQL refuse the statement.
+    """
+    return {name: value for name, value in attributes.items() if type(value) is declared.get(name)}
+
+
 def checked_account(api: API, account: Account) -> Account:
     """The account, if every word of it is declared on the API.
 

@@ -144,7 +144,7 @@ def build_service(api: API, place: Place, journal: Journal, clock: Clock) -> Ser
             proxy=_proxy(place),
             cors=cors,
         ),
-        authenticator=_authenticator(database, keyring, place.public_url, limiter, api.fresh_seconds),
+        authenticator=_authenticator(api, database, keyring, place.public_url, limiter),
         meter=meter,
         policy=Policy(api, database.dialect),
         validation=Validation(models, cursors, meter),
@@ -204,11 +204,18 @@ class HttpDate:
 
 
 def _authenticator(
-    database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter, fresh_seconds: int
+    api: API, database: ServedDatabase, keyring: Keyring, url: str, guesses: AddressLimiter
 ) -> Authenticator:
     keys = ApiKeys(database.read, database.dialect)
     return Authenticator(
-        database, keyring, keys, issuer=url, audience=url, guesses=guesses, fresh_seconds=fresh_seconds
+        database,
+        keyring,
+        keys,
+        issuer=url,
+        audience=url,
+        guesses=guesses,
+        attributes=api.attributes,
+        fresh_seconds=api.fresh_seconds,
     )
 
 
