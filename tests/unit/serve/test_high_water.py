@@ -205,8 +205,8 @@ async def test_several_servers_forget_by_themselves(store: Counting, monkeypatch
 
 async def test_a_process_waits_for_its_turn(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the one before serves, the new one begins without the mark, and its requests wait; then it knows all."""
-    monkeypatch.setattr(high_water, "AT_ONCE_SECONDS", 0.01)
     old = await store.begin()
+    monkeypatch.setattr(high_water, "AT_ONCE_SECONDS", 0.01)
     ended = asyncio.Event()
     made: Any = store
     new = HighWater(Nonces(), made, Silent(), lambda: store.now)
