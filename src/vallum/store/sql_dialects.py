@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TupleType
 
 from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
@@ -50,6 +51,12 @@ class _Marking:
     def visit_bindparam(self, bindparam: BindParameter[Any], *_: Any, **__: Any) -> str:
         if bindparam.key == ME_ROLES:
             return self._set_of(self.vallum_roles, bindparam.type)
+        if isinstance(bindparam.type, TupleType):
+            raise DeclarationError(
+                "rule-parameter",
+                "a list for several columns at once",
+                "Write or_(and_(…), …) instead of tuple_(…).in_(…).",
+            )
         if bindparam.expanding:
             return self._set_of(_members(bindparam), bindparam.type)
         if bindparam.type._has_bind_expression:  # noqa: SLF001  # SQLAlchemy's own compilers ask the same

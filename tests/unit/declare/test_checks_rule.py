@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import func, tuple_
@@ -10,6 +11,7 @@ from tests.unit.declare.players import READ_ALL, Player, Team, declared, identif
 
 from vallum.authorise.checks import check
 from vallum.declare.checks_finding import refuse
+from vallum.declare.dialect import DialectName
 from vallum.declare.errors import DeclarationError
 from vallum.declare.policy import CREATE, DELETE, READ, UPDATE, Rule, allow, deny, me, now, today
 
@@ -87,9 +89,21 @@ def test_what_has_one_type_is_compared() -> None:
         func.lower(Player.nick).not_in(me.roles),
         Player.limit.between(me.attr["age"], me.attr["age"] + 5),
         Player.name.in_([me.id, me.attr["word"], "x"]),
-        tuple_(Player.name, Player.limit).in_([(me.id, me.attr["age"])]),
+        tuple_(Player.name, Player.limit) == tuple_(me.id, me.attr["age"]),
     ):
-        assert "rule-type" not in identifiers(declared(READ_ALL, allow("b", READ, where=where)))
+        for dialect in get_args(DialectName):
+            found = check(declared(READ_ALL, allow("b", READ, where=where)), dialect=dialect)
+            assert [finding.identifier for finding in found if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize("dialect", get_args(DialectName))
+@pytest.mark.parametrize("members", [[("Ann", 1)], [(me.id, me.attr["age"])], []])
+def test_a_list_of_several_columns_at_once_is_refused(members: list[Any], dialect: DialectName) -> None:
+    """No store is given one as a parameter: SQLite would refuse each request, PostgreSQL's words have no type for it."""
+    for where in (tuple_(Player.name, Player.limit).in_(members), tuple_(Player.name, Player.limit).not_in(members)):
+        (found,) = check(declared(READ_ALL, allow("b", READ, where=where)), dialect=dialect)
+        assert (found.severity, found.identifier) == ("error", "rule-parameter")
+        assert "or_(and_(…), …)" in found.mend
 
 
 def test_a_rule_that_reads_may_name_what_nobody_writes() -> None:
