@@ -224,7 +224,7 @@ def test_the_page_of_clients(
 ) -> None:
     """What docs/clients.md says to do works as it stands there, from the first client to the end of the last."""
     _, making, asking, using, ending = blocks("sh")
-    by_key, rule = blocks("python")
+    by_key, rule, *_ = blocks("python")
     (shown,) = (json.loads(text) for text in blocks("json"))
     for name in ("kiosk", "kiosk-2"):
         private_key = Ed25519PrivateKey.generate()

@@ -212,7 +212,7 @@ async def _anew(shown: bytes, digest: bytes, authenticator: Authenticator, reque
             authenticator.guesses.record_failure(request.address, request.received_at)
         raise Refusal(CREDENTIAL_INVALID) from error
     attributes = of_declared_type(known.principal.attributes, authenticator.attributes)
-    known = known._replace(principal=replace(known.principal, attributes=attributes))
+    known = Known(replace(known.principal, attributes=attributes), known.until, known.networks)
     authenticator.remember(digest, known)
     if known.principal.key is not None:
         authenticator.uses.note(known.principal.key, request.received_at)
