@@ -17,7 +17,9 @@ from vallum.crypto.sealed import Sealer
 MARK: Final = "vallum-wrapped-1"
 """Says how the file is to be opened: other parameters are another number."""
 SALT_BYTES: Final = 16  # RFC 9106 §3.1
-_PASSES: Final = 2  # RFC 9106 §4; not those of passwords: what was wrapped opens for ever, whatever these cost one day
+# OWASP Password Storage Cheat Sheet (m=19456, t=2, p=1), like passwords today; but what was wrapped must open for ever,
+# whatever those cost one day.
+_PASSES: Final = 2
 _MEMORY_KIB: Final = 19 * 1024
 _LANES: Final = 1
 _KEY_BYTES: Final = 32
